@@ -1,0 +1,1 @@
+"""Probability models, in bits."""

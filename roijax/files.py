@@ -1,0 +1,43 @@
+"""Files are written whole, or not at all."""
+
+import os
+import pathlib
+import tempfile
+
+from roijax.errors import RoijaxError
+
+
+def write_whole(path: str | os.PathLike, data: bytes) -> None:
+  """Writes `data` to `path` through a temporary file beside it.
+
+  A reader sees the old file or the new one, never a part. The folder is made
+  when it is missing.
+
+  Args:
+    path: where the file goes.
+    data: its whole content.
+
+  Raises:
+    RoijaxError: no permission, no space left, or `path` is a folder.
+  """
+  path = pathlib.Path(path)
+  temporary = None
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(
+      dir=path.parent, prefix=f".{path.name[:64]}."
+    )
+    with os.fdopen(handle, "wb") as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    # mkstemp makes private files; the result follows the user's umask.
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o666 & ~umask)
+    os.replace(temporary, path)
+  except OSError as error:
+    if temporary is not None:
+      pathlib.Path(temporary).unlink(missing_ok=True)
+    reason = error.strerror or str(error)
+    raise RoijaxError(f"cannot write {path}: {reason}") from error

@@ -1,0 +1,1 @@
+"""The one flow, and the systems that fill it."""
