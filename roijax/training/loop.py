@@ -1,0 +1,353 @@
+"""The training loop, and the assembly of a run from its config.
+
+    config --> source --> iterator --batch--> step --> state
+           \\-> model --> loss_fn ------------^  \\-> log, checkpoints, export
+
+`run_training` is the loop: it takes what it needs as arguments and knows no
+model. `train` is the assembly: it reads a config and calls the rest.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import optax
+
+from roijax.errors import ConfigError, RoijaxError
+from roijax.training import parallel
+from roijax.training.checkpoints import Checkpoints
+from roijax.training.logging import TrainingLog
+from roijax.training.optimizer import leaf_paths, make_optimizer
+from roijax.training.options import call_with
+from roijax.training.signals import Interrupted, StopOnSignal
+from roijax.training.state import TrainState, make_state
+from roijax.training.steps import (
+  NONFINITE,
+  Batch,
+  LossFn,
+  Metrics,
+  describe_nonfinite,
+  make_apply_step,
+  make_gradient_step,
+  make_train_step,
+  make_zero_sums,
+)
+
+
+class BatchIterator(Protocol):
+  """An endless iterator of batches whose place can be saved."""
+
+  def __next__(self) -> dict[str, Any]: ...
+
+  def get_state(self) -> dict[str, Any]:
+    """Its place, JSON-able."""
+    ...
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Goes to a place that `get_state` gave."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+  """A config's `train` section.
+
+  Attributes:
+    steps: the step at which the run ends, and the decay with it.
+    seconds: wall time at which it ends if it is sooner, earlier parts of a
+      resumed run included; 0 or None: no limit. The learning rate does not
+      know of it.
+    accumulate: parts that a batch is handled in, one after the other.
+    ema_decay: decay of the parameters' average; 0: none.
+    log_every: steps between rows of the log.
+    checkpoint_every: steps between checkpoints; 0 or None: at the end only.
+    checkpoint_minutes: minutes between checkpoints; 0 or None: by steps only.
+    keep: checkpoints to keep.
+    devices: devices to use; 0 or None: all that JAX sees.
+  """
+
+  steps: int
+  seconds: float | None = None
+  accumulate: int = 1
+  ema_decay: float = 0.999
+  log_every: int = 50
+  checkpoint_every: int | None = 1000
+  checkpoint_minutes: float | None = None
+  keep: int = 2
+  devices: int | None = None
+
+  def __post_init__(self):
+    for name in ("steps", "accumulate", "log_every", "keep"):
+      if getattr(self, name) < 1:
+        raise ConfigError(f"config.train.{name} must be at least 1")
+    if not 0.0 <= self.ema_decay < 1.0:
+      raise ConfigError("config.train.ema_decay must lie in [0, 1)")
+
+
+def make_update(
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  options: TrainOptions,
+  devices: list[jax.Device],
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+  """Compiles one update over `devices`, in parts when the options ask.
+
+  Args:
+    loss_fn: see `steps.make_gradient_step`.
+    optimizer: what maps gradients to updates.
+    options: `accumulate` and `ema_decay` are used.
+    devices: this process's devices.
+
+  Returns:
+    A function of the state, which it donates, and this process's whole batch.
+  """
+  place = jax.process_index()
+  if options.accumulate == 1:
+    step = parallel.map_train_step(
+      make_train_step(loss_fn, optimizer, options.ema_decay, parallel.AXIS),
+      devices,
+    )
+
+    def update(state: TrainState, batch: Batch):
+      (part,) = parallel.split_batch(batch, devices, 1, place)
+      return step(state, part)
+
+    return update
+
+  zero_sums = jax.jit(make_zero_sums(loss_fn))
+  gradient_step = parallel.map_gradient_step(
+    make_gradient_step(loss_fn, options.accumulate, parallel.AXIS), devices
+  )
+  apply_step = parallel.compile_apply_step(
+    make_apply_step(optimizer, options.ema_decay)
+  )
+
+  def update_in_parts(state: TrainState, batch: Batch):
+    parts = parallel.split_batch(batch, devices, options.accumulate, place)
+    one = {name: value[0] for name, value in parts[0].items()}
+    sums = zero_sums(state, one)
+    for part in parts:
+      sums = gradient_step(state, sums, part)
+    return apply_step(state, sums)
+
+  return update_in_parts
+
+
+def run_training(
+  state: TrainState,
+  iterator: BatchIterator,
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  options: TrainOptions,
+  *,
+  batch_size: int,
+  workdir: str | pathlib.Path,
+  config: Mapping[str, Any],
+  schedule: optax.Schedule | None = None,
+  export: Callable[[TrainState], None] | None = None,
+) -> TrainState:
+  """Trains to the end, from the newest checkpoint if there is one.
+
+  A run that was stopped or killed and started again repeats the numbers of
+  one that was not.
+
+  Args:
+    state: a fresh state; the restored one takes its place.
+    iterator: the batches of this process.
+    loss_fn: see `steps.make_gradient_step`.
+    optimizer: what maps gradients to updates.
+    options: how long, how often, in how many parts.
+    batch_size: samples in the global batch.
+    workdir: the run's folder.
+    config: the whole config, to be saved and compared.
+    schedule: the learning rate, for the log.
+    export: called after every checkpoint and at the end.
+
+  Returns:
+    The final state.
+
+  Raises:
+    ConfigError: the batch does not split, or the folder is another run's.
+    RoijaxError: something is not finite (the line names the step and the
+      array), or the disk is full.
+    Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
+  """
+  devices = parallel.pick_devices(options.devices)
+  parallel.check_batch_size(
+    batch_size, len(devices), options.accumulate, jax.process_count()
+  )
+  state = parallel.place_state(state, devices)
+  checkpoints = Checkpoints(workdir, config, options.keep)
+  progress = None
+  restored = checkpoints.restore(state)
+  if restored is not None:
+    state, data_state, progress = restored
+    iterator.set_state(data_state)
+  log = TrainingLog(
+    workdir,
+    batch_size=batch_size,
+    steps=options.steps,
+    seconds=options.seconds,
+    start_step=int(state.step),
+    progress=progress,
+  )
+  if restored is not None:
+    log.say(f"going on from step {int(state.step)} in {workdir}")
+  update = make_update(loss_fn, optimizer, options, devices)
+  run = _Run(iterator, options, checkpoints, log, schedule, export)
+  try:
+    with StopOnSignal() as stop:
+      return run.train(state, update, stop)
+  finally:
+    log.close()
+    checkpoints.close()
+
+
+class _Run:
+  """The loop's moving parts; one `train` call each."""
+
+  def __init__(self, iterator, options, checkpoints, log, schedule, export):
+    self.iterator = iterator
+    self.options = options
+    self.checkpoints = checkpoints
+    self.log = log
+    self.schedule = schedule
+    self.export = export or (lambda state: None)
+    self.paths = []
+    self.pending = None
+
+  def train(self, state: TrainState, update, stop: StopOnSignal) -> TrainState:
+    """Steps until the end, the time limit or a signal."""
+    options = self.options
+    self.paths = leaf_paths(state.params)
+    step = int(state.step)
+    saved_at = time.monotonic()
+    while step < options.steps and not self._is_late() and not stop.signum:
+      state, metrics = update(state, next(self.iterator))
+      step += 1
+      # The step before is read while this one runs: the device never waits,
+      # and never runs more than one step ahead.
+      self._take_in()
+      self.pending = (step, metrics)
+      if step % options.log_every == 0:
+        self._write(step)
+      if self._is_checkpoint_due(step, saved_at):
+        self._save(state)
+        saved_at = time.monotonic()
+    self._take_in()
+    if stop.signum:
+      self._save(state)
+      raise Interrupted(stop.signum, step)
+    self._write(step)
+    self._save(state)
+    return state
+
+  def _is_late(self) -> bool:
+    limit = self.options.seconds
+    return bool(limit) and self.log.seconds >= limit
+
+  def _is_checkpoint_due(self, step: int, saved_at: float) -> bool:
+    every, minutes = (
+      self.options.checkpoint_every,
+      self.options.checkpoint_minutes,
+    )
+    if every and step % every == 0:
+      return True
+    return bool(minutes) and time.monotonic() - saved_at >= 60 * minutes
+
+  def _take_in(self) -> None:
+    """Reads the pending metrics; stops the run if they are not finite."""
+    if self.pending is None:
+      return
+    step, metrics = self.pending
+    self.pending = None
+    metrics = jax.device_get(metrics)
+    what = describe_nonfinite(metrics.pop(NONFINITE), self.paths)
+    if what is not None:
+      latest = self.checkpoints.latest_step
+      kept = f"step {latest} is kept" if latest else "nothing was saved yet"
+      raise RoijaxError(
+        f"step {step}: {what} is not finite; {kept}; lower "
+        f"config.optimizer.learning_rate or config.optimizer.clip_norm"
+      )
+    self.log.add(step, metrics)
+
+  def _write(self, step: int) -> None:
+    self._take_in()
+    extra = {}
+    if self.schedule is not None:
+      # The rate of the step just made, which counted from 0.
+      extra["learning_rate"] = float(self.schedule(step - 1))
+    self.log.write(step, **extra)
+
+  def _save(self, state: TrainState) -> None:
+    self._take_in()
+    self.checkpoints.save(state, self.iterator.get_state(), self.log.progress)
+    self.export(state)
+
+
+def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
+  """Runs what a config describes, into `workdir`.
+
+  Args:
+    config: an `ml_collections.ConfigDict` with the sections system, seed,
+      model, loss, data, optimizer, train (and eval, which is not read here).
+    workdir: gets `checkpoints/`, `model.npz`, `metrics.jsonl` and
+      `tensorboard/`; a run found there goes on.
+
+  Returns:
+    The final state.
+
+  Raises:
+    RoijaxError: see `run_training`; also a missing dataset, an unknown key.
+    Interrupted: see `run_training`.
+  """
+  # These need Grain, TFDS and the models: not before they are called for.
+  from roijax.data.pipeline import make_train_iterator
+  from roijax.data.sources import open_source
+  from roijax.models.registry import build_model
+  from roijax.training.export import export_model
+  from roijax.training.objective import init_model, make_loss_fn
+
+  options = call_with(TrainOptions, "train", config.train)
+  optimizer, schedule = make_optimizer(config.optimizer, options.steps)
+  model = build_model(config.system, config.model)
+  data = dict(config.data)
+  source = open_source(data.pop("source"), data.pop("data_dir", None))
+  batch_size = data.pop("batch_size")
+  iterator = call_with(
+    make_train_iterator,
+    "data",
+    data,
+    source=source,
+    batch_size=batch_size // jax.process_count(),
+    seed=config.seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+  beginning = iterator.get_state()
+  sample = next(iterator)
+  iterator.set_state(beginning)
+  init_key, key = jax.random.split(jax.random.key(config.seed))
+  params, collections = init_model(model, config, init_key, sample)
+  path = pathlib.Path(workdir) / "model.npz"
+
+  def export(state: TrainState) -> None:
+    export_model(path, config, jax.device_get(state.ema_params))
+
+  return run_training(
+    make_state(params, collections, optimizer, key),
+    iterator,
+    make_loss_fn(model, config),
+    optimizer,
+    options,
+    batch_size=batch_size,
+    workdir=workdir,
+    config=config.to_dict(),
+    schedule=schedule,
+    export=export,
+  )

@@ -1,0 +1,234 @@
+"""One update, as plain functions of arrays.
+
+    train_step:  state, batch ---------------------------> state, metrics
+    in parts:    state, sums, batch --gradient_step--> sums    (for each part)
+                 state, sums -----------apply_step----> state, metrics
+
+Nothing here knows how many devices there are: with an `axis_name` the
+functions average over that axis, and `parallel` maps them over it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Key
+
+from roijax.training.state import Collections, Params, TrainState, sample_keys
+
+Batch = Mapping[str, Any]
+Metrics = dict[str, Any]
+LossFn = Callable[
+  [Params, Collections, Batch, Key[Array, "B"]],
+  tuple[Float[Array, ""], tuple[Metrics, Collections]],
+]
+
+# What a step reports besides the loss function's own metrics: one flag a
+# gradient leaf, one a parameter leaf, one for the loss (`describe_nonfinite`).
+NONFINITE = "nonfinite"
+# A batch's entry with each sample's row in the global batch.
+INDEX = "index"
+
+
+@flax.struct.dataclass
+class Sums:
+  """What the parts of a batch have added up to so far.
+
+  Attributes:
+    gradients: the gradient's mean, as far as it is summed.
+    metrics: the metrics' means likewise, with the loss among them.
+    collections: those that the latest part returned.
+  """
+
+  gradients: Params
+  metrics: Metrics
+  collections: Collections
+
+
+def _evaluate(loss_fn, state, collections, batch, axis_name):
+  """The gradient and the metrics of one part, averaged over the devices."""
+  samples = {name: value for name, value in batch.items() if name != INDEX}
+  index = batch.get(INDEX)
+  if index is None:
+    index = jnp.arange(jax.tree.leaves(samples)[0].shape[0])
+  keys = sample_keys(state.key, state.step, index)
+  (loss, (metrics, collections)), gradients = jax.value_and_grad(
+    loss_fn, has_aux=True
+  )(state.params, collections, samples, keys)
+  metrics = {"loss": loss, **metrics}
+  if axis_name is not None:
+    gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    collections = jax.tree.map(
+      lambda leaf: _mean_of_floats(leaf, axis_name), collections
+    )
+  return gradients, metrics, collections
+
+
+def _mean_of_floats(leaf, axis_name):
+  """Counters are the same on every device and must stay integers."""
+  if jnp.issubdtype(leaf.dtype, jnp.floating):
+    return jax.lax.pmean(leaf, axis_name)
+  return leaf
+
+
+def make_gradient_step(
+  loss_fn: LossFn, accumulate: int, axis_name: str | None = None
+) -> Callable[[TrainState, Sums, Batch], Sums]:
+  """Builds the step that adds one part of a batch to the sums.
+
+  The loop over the parts is Python's: convolutions inside `lax.scan` train
+  forty times slower on a CPU.
+
+  Args:
+    loss_fn: `(params, collections, batch, keys) -> (loss, (metrics,
+      collections))`; the loss and the metrics are means over the samples.
+    accumulate: the number of equal parts.
+    axis_name: the device axis to average over.
+  """
+
+  def gradient_step(state: TrainState, sums: Sums, batch: Batch) -> Sums:
+    gradients, metrics, collections = _evaluate(
+      loss_fn, state, sums.collections, batch, axis_name
+    )
+
+    def add(total, part):
+      return total + part / accumulate
+
+    return Sums(
+      gradients=jax.tree.map(add, sums.gradients, gradients),
+      metrics=jax.tree.map(add, sums.metrics, metrics),
+      collections=collections,
+    )
+
+  return gradient_step
+
+
+def make_zero_sums(
+  loss_fn: LossFn,
+) -> Callable[[TrainState, Batch], Sums]:
+  """Builds the function that gives the sums before the first part.
+
+  Only shapes are taken from the batch: nothing is computed on it.
+  """
+
+  def zero_sums(state: TrainState, batch: Batch) -> Sums:
+    shapes = jax.eval_shape(
+      lambda state, batch: _evaluate(
+        loss_fn, state, state.collections, batch, None
+      ),
+      state,
+      batch,
+    )
+    gradients, metrics, _ = jax.tree.map(
+      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes
+    )
+    return Sums(gradients, metrics, state.collections)
+
+  return zero_sums
+
+
+def make_apply_step(
+  optimizer: optax.GradientTransformation, ema_decay: float = 0.0
+) -> Callable[[TrainState, Sums], tuple[TrainState, Metrics]]:
+  """Builds the step that turns a batch's gradient into an update.
+
+  Args:
+    optimizer: what maps gradients to updates.
+    ema_decay: decay of the parameters' average, 0 for none. It starts low
+      and grows as (1 + step) / (10 + step), so that the first, random
+      parameters do not weigh on short runs.
+  """
+
+  def apply_step(state: TrainState, sums: Sums) -> tuple[TrainState, Metrics]:
+    updates, opt_state = optimizer.update(
+      sums.gradients, state.opt_state, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    step = state.step + 1
+    if ema_decay:
+      decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+      ema_params = jax.tree.map(
+        lambda mean, new: mean + (1.0 - decay) * (new - mean),
+        state.ema_params,
+        params,
+      )
+    else:
+      ema_params = params
+    metrics = {
+      **sums.metrics,
+      "gradient_norm": optax.tree.norm(sums.gradients),
+      NONFINITE: _find_nonfinite(sums.gradients, params, sums.metrics["loss"]),
+    }
+    state = state.replace(
+      step=step,
+      params=params,
+      opt_state=opt_state,
+      ema_params=ema_params,
+      collections=sums.collections,
+    )
+    return state, metrics
+
+  return apply_step
+
+
+def make_train_step(
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float = 0.0,
+  axis_name: str | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+  """Builds a whole update: gradient, optimizer, average.
+
+  Args:
+    loss_fn: see `make_gradient_step`.
+    optimizer: see `make_apply_step`.
+    ema_decay: see `make_apply_step`.
+    axis_name: the device axis to average over.
+
+  Returns:
+    A function of the state and a batch. The batch may carry `index`, each
+    sample's row in the global batch; without it, rows count from 0. The
+    metrics are those of the loss function with `loss`, `gradient_norm` and
+    `nonfinite` (see `describe_nonfinite`).
+  """
+  apply_step = make_apply_step(optimizer, ema_decay)
+
+  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    gradients, metrics, collections = _evaluate(
+      loss_fn, state, state.collections, batch, axis_name
+    )
+    return apply_step(state, Sums(gradients, metrics, collections))
+
+  return train_step
+
+
+def _find_nonfinite(gradients, params, loss) -> Bool[Array, "flags"]:
+  leaves = [*jax.tree.leaves(gradients), *jax.tree.leaves(params), loss]
+  return jnp.stack([~jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
+
+
+def describe_nonfinite(flags: Any, paths: list[str]) -> str | None:
+  """Says which array of a step is not finite.
+
+  Args:
+    flags: a step's `nonfinite` metric.
+    paths: the parameters' names, in leaf order.
+
+  Returns:
+    Words such as "the gradient of prior/scale (and of 3 more)", or None when
+    all is finite.
+  """
+  count = len(paths)
+  kinds = (
+    ("the gradient of", flags[:count]),
+    ("after the update,", flags[count : 2 * count]),
+  )
+  for words, part in kinds:
+    names = [path for path, bad in zip(paths, part, strict=True) if bad]
+    if names:
+      more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+      return f"{words} {names[0]}{more}"
+  return "the loss" if flags[-1] else None

@@ -1,0 +1,111 @@
+"""A tiny run for the training tests: linear, noisy, and quick to compile.
+
+As a command, `python training_run.py WORKDIR STEPS [DELAY]`, it trains as
+`train.py` does, with each batch held up by DELAY seconds, so that a test has
+time to kill it.
+"""
+
+import pathlib
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from roijax.training.loop import TrainOptions, run_training
+from roijax.training.optimizer import make_optimizer
+from roijax.training.signals import Interrupted
+from roijax.training.state import TrainState, make_state
+
+BATCH_SIZE = 16
+CONFIG = {
+  "optimizer": {"name": "sgd", "learning_rate": 0.05, "warmup_steps": 3},
+  "data": {"batch_size": BATCH_SIZE},
+}
+
+
+class Photos:
+  """Endless random "photos", each a function of its number alone."""
+
+  def __init__(self, delay: float = 0.0):
+    self.number = 0
+    self.delay = delay
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(self.number)
+    self.number += 1
+    time.sleep(self.delay)
+    return {"image": rng.random((BATCH_SIZE, 4, 4, 3), np.float32)}
+
+  def get_state(self) -> dict[str, int]:
+    return {"number": self.number}
+
+  def set_state(self, state: dict[str, int]) -> None:
+    self.number = state["number"]
+
+
+def init_params() -> dict[str, dict[str, jax.Array]]:
+  kernel = jax.random.normal(jax.random.key(7), (48, 5)) / 7
+  return {
+    "analysis": {"kernel": kernel},
+    "synthesis": {"kernel": kernel.T, "bias": jnp.zeros(48)},
+  }
+
+
+def loss_fn(params, collections, batch, keys):
+  """A linear auto-encoder with noise in the middle."""
+  x = batch["image"].reshape(-1, 48)
+  y = x @ params["analysis"]["kernel"]
+  noise = jax.vmap(lambda key: jax.random.uniform(key, (5,)))(keys) - 0.5
+  x_hat = (y + noise) @ params["synthesis"]["kernel"]
+  x_hat = x_hat + params["synthesis"]["bias"][None]
+  mse = jnp.mean((x - x_hat) ** 2)
+  bpp = jnp.mean(jnp.abs(y))
+  metrics = {"mse": mse, "bpp": bpp, "psnr": -10 * jnp.log10(mse)}
+  return 20 * mse + bpp, (metrics, {"seen": collections["seen"] + 1})
+
+
+def make_optimizer_of_run(steps: int, **options):
+  return make_optimizer({**CONFIG["optimizer"], **options}, steps)
+
+
+def run(
+  workdir: str | pathlib.Path,
+  steps: int,
+  *,
+  iterator: Photos | None = None,
+  loss=loss_fn,
+  optimizer: dict | None = None,
+  params=None,
+  config: dict | None = None,
+  **options,
+) -> TrainState:
+  made, schedule = make_optimizer_of_run(100, **(optimizer or {}))
+  state = make_state(
+    init_params() if params is None else params,
+    {"seen": jnp.zeros((), jnp.int32)},
+    made,
+    jax.random.key(3),
+  )
+  settings = {"log_every": 3, "checkpoint_every": 4, **options}
+  return run_training(
+    state,
+    iterator or Photos(),
+    loss,
+    made,
+    TrainOptions(steps=steps, **settings),
+    batch_size=BATCH_SIZE,
+    workdir=workdir,
+    config=config or CONFIG,
+    schedule=schedule,
+  )
+
+
+if __name__ == "__main__":
+  delay = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+  try:
+    run(sys.argv[1], int(sys.argv[2]), iterator=Photos(delay), devices=1)
+  except Interrupted as stop:
+    print(stop, file=sys.stderr)
+    sys.exit(stop.exit_code)
