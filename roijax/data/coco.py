@@ -1,0 +1,199 @@
+"""COCO photos with instance masks: the prepared dataset and its preparation.
+
+  python -m roijax.data.coco --manual_dir=COCO --data_dir=DIR
+
+reads COCO's own layout (`train2017/`, `val2017/`,
+`annotations/instances_*2017.json`) and writes the TFDS dataset `coco_roi` into
+DIR, from where `CocoSource` and `open_source("coco_roi:train", DIR)` read it.
+"""
+
+import argparse
+import io
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from roijax.data import images
+from roijax.data.photo import Photo
+from roijax.errors import DataError, RoijaxError
+from roijax.roi import coco as annotations
+
+VERSION = "1.0.0"
+PREPARE = "python -m roijax.data.coco --manual_dir=COCO --data_dir={data_dir}"
+
+
+class CocoSource:
+  """One split of the prepared `coco_roi` dataset.
+
+  Args:
+    split: `train` or `val`; TFDS slices such as `train[:100]` work.
+    data_dir: the `--data_dir` of the preparation.
+
+  Raises:
+    DataError: the dataset is not there (the line says how to prepare it), the
+      split does not exist, or tensorflow-datasets is missing.
+  """
+
+  def __init__(self, split: str, data_dir: str | None):
+    if not data_dir:
+      raise DataError(
+        "coco_roi needs data_dir, the folder it was prepared in; prepare it "
+        f"with: {PREPARE.format(data_dir='DIR')}"
+      )
+    folder = pathlib.Path(data_dir) / "coco_roi" / VERSION
+    if not (folder / "dataset_info.json").is_file():
+      raise DataError(
+        f"no coco_roi dataset in {data_dir}: prepare it with "
+        f"{PREPARE.format(data_dir=data_dir)}"
+      )
+    tfds = _import_tfds()
+    builder = tfds.builder_from_directory(str(folder))
+    if split.partition("[")[0] not in builder.info.splits:
+      raise DataError(f"no split {split!r} in coco_roi: use train or val")
+    # Only decoded here, so that bad photos raise one clear line.
+    raw = {
+      "image": tfds.decode.SkipDecoding(),
+      "roi": tfds.decode.SkipDecoding(),
+    }
+    try:
+      self._records = builder.as_data_source(split, decoders=raw)
+    except (ValueError, AssertionError) as error:
+      raise DataError(f"cannot read coco_roi:{split}: {error}") from error
+    self.name = f"coco_roi:{split}"
+
+  def __len__(self) -> int:
+    """Returns the number of photos."""
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> Photo:
+    """Reads one photo and the union of its instances."""
+    record = self._records[index]
+    name = _text(record["file_name"])
+    # COCO's outlines are drawn on the stored pixels, whatever Exif says.
+    image = images.decode_image(record["image"], name, upright=False)
+    with Image.open(io.BytesIO(record["roi"])) as mask:
+      roi = np.asarray(mask, np.float32) / np.float32(255)
+    return {"image": image, "roi": roi, "name": name}
+
+  def read_instances(self, index: int) -> list[dict[str, Any]]:
+    """Reads one photo's objects.
+
+    Args:
+      index: which photo.
+
+    Returns:
+      For each object `category` (name), `category_id` (COCO's), `is_crowd` and
+      `mask`, bool [H, W].
+    """
+    record = self._records[index]
+    with Image.open(io.BytesIO(record["roi"])) as mask:
+      width, height = mask.size
+    instances = record["instances"]
+    return [
+      {
+        "category": _text(instances["category"][i]),
+        "category_id": int(instances["category_id"][i]),
+        "is_crowd": bool(instances["is_crowd"][i]),
+        "mask": annotations.union_mask(
+          [{"size": [height, width], "counts": instances["mask"][i]}],
+          (height, width),
+        ).astype(bool),
+      }
+      for i in range(len(instances["category_id"]))
+    ]
+
+
+def prepare(manual_dir: str, data_dir: str) -> dict[str, int]:
+  """Prepares `coco_roi`; does nothing when it is already there.
+
+  Args:
+    manual_dir: COCO's folder.
+    data_dir: where the dataset goes, as `coco_roi/1.0.0`.
+
+  Returns:
+    The number of photos of each split.
+
+  Raises:
+    DataError: COCO's files are missing or damaged.
+    RoijaxError: the dataset cannot be written.
+  """
+  folder = pathlib.Path(manual_dir)
+  for split in ("train", "val"):
+    for path in (
+      folder / f"{split}2017",
+      folder / "annotations" / f"instances_{split}2017.json",
+    ):
+      if not path.exists():
+        raise DataError(
+          f"no {path}: --manual_dir must hold COCO's train2017/, val2017/ and "
+          "annotations/ (from https://cocodataset.org/#download)"
+        )
+  tfds = _import_tfds()
+  from roijax.data.coco_builder import CocoRoi
+
+  try:
+    builder = CocoRoi(data_dir=data_dir, file_format="array_record")
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=folder.absolute(), try_download_gcs=False
+      )
+    )
+  except OSError as error:
+    raise RoijaxError(
+      f"cannot prepare {data_dir}: {error.strerror or error}"
+    ) from error
+  return {name: info.num_examples for name, info in builder.info.splits.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the preparation from the command line.
+
+  Args:
+    arguments: instead of `sys.argv[1:]`.
+
+  Returns:
+    The exit code: 0, or 2 after one line on stderr.
+  """
+  parser = argparse.ArgumentParser(
+    prog="python -m roijax.data.coco",
+    description="Prepare COCO photos with instance masks for training.",
+  )
+  parser.add_argument(
+    "--manual_dir",
+    required=True,
+    help="COCO's folder: train2017/, val2017/, annotations/",
+  )
+  parser.add_argument(
+    "--data_dir", required=True, help="where the prepared dataset goes"
+  )
+  options = parser.parse_args(arguments)
+  try:
+    counts = prepare(options.manual_dir, options.data_dir)
+  except RoijaxError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  listing = ", ".join(f"{count} {split}" for split, count in counts.items())
+  print(f"coco_roi is ready in {options.data_dir}: {listing} photos")
+  return 0
+
+
+def _import_tfds():
+  try:
+    import tensorflow_datasets
+  except ImportError as error:
+    raise DataError(
+      "coco_roi needs tensorflow-datasets: pip install 'roijax[train]'"
+    ) from error
+  return tensorflow_datasets
+
+
+def _text(value: Any) -> str:
+  return value.decode() if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,39 @@
+"""What a source of photos yields."""
+
+from typing import Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+
+
+class Photo(TypedDict):
+  """One photo.
+
+  Attributes:
+    image: uint8 [H, W, 3], RGB.
+    roi: float32 [H, W] in [0, 1], 1 in the region of interest; None when
+      nobody annotated the photo, which says nothing about what it shows.
+    name: the file's name, for reports.
+  """
+
+  image: np.ndarray
+  roi: np.ndarray | None
+  name: str
+
+
+@runtime_checkable
+class Source(Protocol):
+  """A finite sequence of photos that can be read in any order.
+
+  `name` says which photos these are; with the length it identifies the source
+  when training resumes. Sources are pickled to reader processes.
+  """
+
+  name: str
+
+  def __len__(self) -> int:
+    """Returns the number of photos."""
+    ...
+
+  def __getitem__(self, index: int) -> Photo:
+    """Reads the photo at `index`, which lies in [0, len)."""
+    ...
