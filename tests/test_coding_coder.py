@@ -113,6 +113,23 @@ def test_the_stream_is_fixed_by_the_format():
   assert data[-8:].hex() == GOLDEN_TAIL
 
 
+def test_intervals_are_the_documented_ones():
+  """Entry k begins at floor(c (2^24 - N) / 65536) + k, see docs/format.md."""
+  tables = load_tables()
+  for number in (0, 640, 1279):
+    begin, size = tables.starts[number], int(tables.sizes[number])
+    row = tables.frequencies[begin : begin + size].tolist()
+    below = 0
+    for entry, frequency in enumerate(row[:-1]):
+      # A stream whose first word points at the interval's first probability.
+      left = below * (2**24 - size) // 65536 + entry
+      point = left * ((2**64 - 1) >> 24)
+      decoder = Decoder(np.array([point >> 32, point % 2**32], "<u4").tobytes())
+      symbol = decoder.decode(np.array([number]), tables)
+      assert symbol[0] == tables.offsets[number] + entry
+      below += frequency
+
+
 def test_left_over_data_is_told():
   rng = np.random.default_rng(3)
   indexes = rng.integers(300, 340, 2000)
