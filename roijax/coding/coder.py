@@ -14,6 +14,7 @@ machine has the same intervals.
 
 import functools
 import weakref
+from typing import Any, TypeAlias
 
 import constriction
 import numpy as np
@@ -24,6 +25,8 @@ from roijax.errors import BitstreamError
 
 models = constriction.stream.model
 queue = constriction.stream.queue
+# constriction ships no types.
+Model: TypeAlias = Any
 
 DIGITS = 16
 """Digits of an excess are coded in two parts, the low one this wide."""
@@ -211,12 +214,12 @@ def _digit_parts(widths: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
   return parts
 
 
-_MODELS: weakref.WeakKeyDictionary[Tables, dict[int, models.Categorical]] = (
+_MODELS: weakref.WeakKeyDictionary[Tables, dict[int, Model]] = (
   weakref.WeakKeyDictionary()
 )
 
 
-def _model(tables: Tables, index: int) -> models.Categorical:
+def _model(tables: Tables, index: int) -> Model:
   """The model of one table, made when first used and kept with the tables."""
   made = _MODELS.setdefault(tables, {})
   model = made.get(index)
@@ -228,16 +231,16 @@ def _model(tables: Tables, index: int) -> models.Categorical:
 
 
 @functools.cache
-def _class_model() -> models.Categorical:
+def _class_model() -> Model:
   return _categorical(class_frequencies())
 
 
 @functools.cache
-def _sign_model() -> models.Categorical:
+def _sign_model() -> Model:
   return _categorical(np.array([TOTAL // 2, TOTAL // 2]))
 
 
-def _categorical(frequencies: np.ndarray) -> models.Categorical:
+def _categorical(frequencies: np.ndarray) -> Model:
   """The coder's model of integer frequencies; see the module's note."""
   return models.Categorical(
     frequencies.astype(np.float64) / TOTAL, perfect=False

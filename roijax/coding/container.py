@@ -146,7 +146,7 @@ def symbols_crc(symbols: Iterable[np.ndarray]) -> int:
   """
   crc = 0
   for array in symbols:
-    crc = zlib.crc32(np.ascontiguousarray(array, "<i4"), crc)
+    crc = zlib.crc32(np.asarray(array, "<i4").tobytes(), crc)
   return crc
 
 

@@ -83,7 +83,7 @@ def choose_support(mass: np.ndarray, above: np.ndarray) -> int:
   return int(candidates[np.argmin(costs)])
 
 
-def make_arrays() -> dict[str, np.ndarray]:
+def make_halves() -> tuple[np.ndarray, np.ndarray]:
   """All tables of the grid, in the form that `tables.unfold` reads."""
   halves, supports = [], []
   for shape, scales in zip(grid.SHAPES, grid.SCALES, strict=True):
@@ -91,20 +91,21 @@ def make_arrays() -> dict[str, np.ndarray]:
       mass, above = bin_masses(shape, scale)
       supports.append(choose_support(mass, above))
       halves.append(fold(mass, above, supports[-1]))
-  return {
-    "halves": np.concatenate(halves).astype(np.uint16),
-    "supports": np.array(supports, np.uint16),
-  }
+  return (
+    np.concatenate(halves).astype(np.uint16),
+    np.array(supports, np.uint16),
+  )
 
 
 def main() -> None:
   """Writes the tables beside this file, or where `--output` says."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description="Makes the coding tables.")
   default = pathlib.Path(__file__).with_name("tables_v1.npz")
   parser.add_argument("--output", type=pathlib.Path, default=default)
   output = parser.parse_args().output
   buffer = io.BytesIO()
-  np.savez_compressed(buffer, **make_arrays())
+  halves, supports = make_halves()
+  np.savez_compressed(buffer, halves=halves, supports=supports)
   output.write_bytes(buffer.getvalue())
   print(f"{output}: {grid.NUM_TABLES} tables, {buffer.tell():,} bytes")
 
