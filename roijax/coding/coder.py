@@ -23,8 +23,8 @@ from roijax.coding import escape
 from roijax.coding.tables import TOTAL, Tables, class_frequencies
 from roijax.errors import BitstreamError
 
-models = constriction.stream.model
-queue = constriction.stream.queue
+models = constriction.stream.model  # pyright: ignore
+queue = constriction.stream.queue  # pyright: ignore
 # constriction ships no types.
 Model: TypeAlias = Any
 
