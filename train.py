@@ -10,56 +10,95 @@ what to do); 143 or 130 stopped by SIGTERM or Ctrl-C, with a checkpoint.
 """
 
 import os
+import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from roijax.errors import RoijaxError
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "A config file and its variant, configs/ggm.py:small."
+  "config", None, "A config file and its variant: configs/ggm.py:small."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 
 
-def parse_flags(arguments: list[str]) -> list[str]:
-  """Reads the command line; what is wrong with it takes one line.
+def parse_flags(arguments: list[str]) -> None:
+  """Reads the command line.
 
   Raises:
-    RoijaxError: an unknown flag or config key, a missing or bad value.
+    RoijaxError: an unknown flag or config key, a missing or bad value, no
+      such config file.
   """
   try:
     rest = flags.FLAGS(arguments)
     if _CONFIG.value is None or not _WORKDIR.value:
       raise RoijaxError(
-        "--config and --workdir are needed, for example --config="
-        "configs/ggm.py:sample --workdir=runs/sample"
+        "--config and --workdir are needed, for example "
+        "--config=configs/ggm.py:sample --workdir=runs/sample"
       )
-    # A config file that could not be read says so at its first use.
-    _CONFIG.value.to_dict()
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    if not pathlib.Path(file).is_file():
+      raise RoijaxError(f"--config: there is no file {file}")
   except flags.Error as error:
-    raise RoijaxError(_join_lines(error)) from error
+    raise RoijaxError(_on_one_line(error)) from error
   except (AttributeError, KeyError) as error:
-    raise RoijaxError(f"no such config key: {_join_lines(error)}") from error
+    raise RoijaxError(f"no such config key: {_on_one_line(error)}") from error
   except (OSError, ImportError, TypeError, ValueError) as error:
-    raise RoijaxError(f"--config: {_join_lines(error)}") from error
+    raise RoijaxError(f"--config: {_on_one_line(error)}") from error
   if len(rest) > 1:
     raise RoijaxError(f"unexpected argument {rest[1]!r}: flags begin with --")
-  return rest
 
 
-def _join_lines(error: Exception) -> str:
-  """An error's text on one line, without the quotes of a KeyError."""
-  text = error.args[0] if error.args else error
-  words = str(text).encode().decode("unicode_escape").split()
-  return " ".join(words).strip("'\" ")
+def _on_one_line(error: Exception) -> str:
+  # Not str(error): a KeyError's would escape its line breaks.
+  return " ".join(str(error.args[0] if error.args else error).split())
 
 
-def main(arguments: list[str]) -> int:
+def evaluate(config, workdir: str) -> None:
+  """Codes `config.eval.data` with the exported model and prints the table.
+
+  Writes `results.json` and `results.csv` into `WORKDIR/eval`.
+  """
+  from roijax.codec import Codec
+  from roijax.data.sources import open_source
+  from roijax.evaluation import rate_distortion, report, summary
+  from roijax.evaluation.progress import PhotoProgress
+
+  settings = dict(config.eval)
+  data = settings.pop("data")
+  photos = open_source(data, config.data.get("data_dir"))
+  codec = Codec.load(workdir)
+  with PhotoProgress(len(photos)) as progress:
+    rows = rate_distortion.evaluate(
+      codec,
+      (photos[index] for index in range(len(photos))),
+      progress=progress,
+      **settings,
+    )
+  points = summary.summarise(rows)
+  differences = summary.compare(points)
+  folder = pathlib.Path(workdir) / "eval"
+  report.write_csv(folder / "results.csv", rows)
+  report.write_json(
+    folder / "results.json",
+    {"data": data, **settings},
+    rows,
+    points,
+    differences,
+  )
+  report.print_report(points, differences)
+  print(f"model: {workdir}/model.npz, results: {folder}")
+
+
+def main() -> int:
   """Trains, then evaluates if the config says on what."""
-  del arguments
-  # JAX and the rest take seconds to import; a misspelled flag does not wait.
+  if {"-h", "--help", "-help"} & set(sys.argv):
+    print(f"{__doc__}\n{flags.FLAGS.main_module_help()}")
+    return 0
+  parse_flags(sys.argv)
+  # JAX takes seconds to import: a misspelled flag does not wait for it.
   from roijax.training.loop import train
   from roijax.training.signals import Interrupted
 
@@ -68,13 +107,15 @@ def main(arguments: list[str]) -> int:
   except Interrupted as stop:
     print(stop, file=sys.stderr)
     return stop.exit_code
+  if _CONFIG.value.eval.get("data"):
+    evaluate(_CONFIG.value, _WORKDIR.value)
   return 0
 
 
 def run() -> int:
-  """The command, from arguments to exit code."""
+  """The command: what the user can mend becomes one line."""
   try:
-    return main(parse_flags(sys.argv))
+    return main()
   except RoijaxError as error:
     if os.environ.get("ROIJAX_DEBUG"):
       raise
@@ -82,6 +123,7 @@ def run() -> int:
     return 2
 
 
+# The guard also keeps the data's reader processes, which import this file,
+# from training.
 if __name__ == "__main__":
-  # Grain's worker processes import this file: they must not run it.
   sys.exit(run())

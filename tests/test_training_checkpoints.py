@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_model_is_one_line(tmp_path):
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path):
   (tmp_path / "run").write_text("")
-  with pytest.raises(RoijaxError, match="cannot open .*Not a directory"):
+  with pytest.raises(RoijaxError, match=r"cannot open .*Not a directory"):
     Checkpoints(tmp_path / "run", CONFIG)
 
 

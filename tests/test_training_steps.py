@@ -94,9 +94,7 @@ def test_a_batch_without_rows_counts_from_zero():
   step = jax.jit(make_train_step(training_run.loss_fn, optimizer))
   batch = next(training_run.Photos())
   plain, _ = step(make_sgd_state(optimizer), batch)
-  numbered, _ = step(
-    make_sgd_state(optimizer), {**batch, INDEX: np.arange(16)}
-  )
+  numbered, _ = step(make_sgd_state(optimizer), {**batch, INDEX: np.arange(16)})
   assert_close(plain.params, numbered.params)
 
 

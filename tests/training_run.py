@@ -70,6 +70,18 @@ def make_optimizer_of_run(steps: int, **options):
   return make_optimizer({**CONFIG["optimizer"], **options}, steps)
 
 
+def make_fresh_state(**optimizer) -> tuple[TrainState, tuple]:
+  """A state at step 0, and its optimizer with the schedule."""
+  made = make_optimizer_of_run(100, **optimizer)
+  state = make_state(
+    init_params(),
+    {"seen": jnp.zeros((), jnp.int32)},
+    made[0],
+    jax.random.key(3),
+  )
+  return state, made
+
+
 def run(
   workdir: str | pathlib.Path,
   steps: int,
@@ -77,17 +89,12 @@ def run(
   iterator: Photos | None = None,
   loss=loss_fn,
   optimizer: dict | None = None,
-  params=None,
   config: dict | None = None,
+  export=None,
   **options,
 ) -> TrainState:
-  made, schedule = make_optimizer_of_run(100, **(optimizer or {}))
-  state = make_state(
-    init_params() if params is None else params,
-    {"seen": jnp.zeros((), jnp.int32)},
-    made,
-    jax.random.key(3),
-  )
+  """Trains to `steps`; the schedule's length is always 100."""
+  state, (made, schedule) = make_fresh_state(**(optimizer or {}))
   settings = {"log_every": 3, "checkpoint_every": 4, **options}
   return run_training(
     state,
@@ -99,6 +106,7 @@ def run(
     workdir=workdir,
     config=config or CONFIG,
     schedule=schedule,
+    export=export,
   )
 
 

@@ -225,7 +225,8 @@ class _Run:
     self.paths = leaf_paths(state.params)
     step = int(state.step)
     saved_at = time.monotonic()
-    while step < options.steps and not self._is_late() and not stop.signum:
+    late = self._is_late()
+    while step < options.steps and not late and not stop.signum:
       state, metrics = update(state, next(self.iterator))
       step += 1
       # The step before is read while this one runs: the device never waits,
@@ -234,6 +235,9 @@ class _Run:
       self.pending = (step, metrics)
       if step % options.log_every == 0:
         self._write(step)
+      # Told before the save: the seconds in the last checkpoint are then
+      # those that ended the run, and starting it again adds no step.
+      late = self._is_late()
       if self._is_checkpoint_due(step, saved_at):
         self._save(state)
         saved_at = time.monotonic()
@@ -339,15 +343,18 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   def export(state: TrainState) -> None:
     export_model(path, config, jax.device_get(state.ema_params))
 
-  return run_training(
-    make_state(params, collections, optimizer, key),
-    iterator,
-    make_loss_fn(model, config),
-    optimizer,
-    options,
-    batch_size=batch_size,
-    workdir=workdir,
-    config=config.to_dict(),
-    schedule=schedule,
-    export=export,
-  )
+  try:
+    return run_training(
+      make_state(params, collections, optimizer, key),
+      iterator,
+      make_loss_fn(model, config),
+      optimizer,
+      options,
+      batch_size=batch_size,
+      workdir=workdir,
+      config=config.to_dict(),
+      schedule=schedule,
+      export=export,
+    )
+  finally:
+    iterator.close()
