@@ -1,0 +1,178 @@
+"""Context in channel slices, each coded in two passes of a checkerboard.
+
+    slice i   reads h, the slices before it (3x3 around), and,
+      pass 0  the positions with odd row + column: nothing more
+      pass 1  the other positions: the slice's own pass 0 (5x5 around)
+
+Two passes a slice, whatever the size of the photo, in place of one a
+position. A tap reaches from an even position to odd ones alone, so what is
+not decoded yet has no weight at all.
+
+Sources: He et al. 2021 (arXiv 2103.15306), ELIC (arXiv 2203.10886), reduced:
+one hidden layer reads all three contexts, for both passes.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from roijax.layers.neighbours import NeighbourDense
+
+NEAR = tuple((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1))
+CROSS = tuple(
+  (r, c) for r in range(-2, 3) for c in range(-2, 3) if (r + c) % 2
+)
+
+
+class Pass(NamedTuple):
+  """The latents that are coded together.
+
+  Attributes:
+    group: which slice, the argument of `parameters_at`.
+    channels: its channels, as (start, stop).
+    rows: of the positions, padded by repeating to a size fixed by H and W.
+    columns: likewise.
+    count: how many positions are real.
+    local: 1.0 where the group's earlier passes are to be read, else 0.0.
+  """
+
+  group: int
+  channels: tuple[int, int]
+  rows: np.ndarray
+  columns: np.ndarray
+  count: int
+  local: float
+
+
+class CheckerboardSlices(nn.Module):
+  """Raw prior parameters from h and what is decoded of y_hat.
+
+  Attributes:
+    slices: channels of each slice; they sum to M.
+    outputs: numbers a latent (the prior's).
+    hidden: width of the layers between.
+  """
+
+  slices: tuple[int, ...]
+  outputs: int
+  hidden: int = 128
+
+  def setup(self):
+    def dense(width, name, **keywords):
+      return nn.Dense(width, precision="highest", name=name, **keywords)
+
+    count = len(self.slices)
+    self.from_h = [dense(self.hidden, f"from_h_{i}") for i in range(count)]
+    self.from_slices = [
+      NeighbourDense(self.hidden, NEAR, name=f"from_slices_{i}")
+      for i in range(1, count)
+    ]
+    self.from_anchors = [
+      NeighbourDense(self.hidden, CROSS, name=f"from_anchors_{i}")
+      for i in range(count)
+    ]
+    self.middle = [dense(self.hidden, f"middle_{i}") for i in range(count)]
+    # Small at the start: the prior then predicts the usual mean and scale.
+    self.heads = [
+      dense(
+        width * self.outputs,
+        f"head_{i}",
+        kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "normal"),
+      )
+      for i, width in enumerate(self.slices)
+    ]
+
+  def bounds(self, group: int) -> tuple[int, int]:
+    """First channel of a slice, and the one behind its last."""
+    start = sum(self.slices[:group])
+    return start, start + self.slices[group]
+
+  def passes(self, height: int, width: int) -> list[Pass]:
+    """The order of coding for a latent of `height` by `width`."""
+    rows, columns = np.indices((height, width)).reshape(2, -1)
+    parity = (rows + columns) % 2
+    size = -(-height * width // 2)
+    order = []
+    for group in range(len(self.slices)):
+      for local, chosen in enumerate((parity == 1, parity == 0)):
+        count = int(chosen.sum())
+        if count == 0:
+          continue
+        order.append(
+          Pass(
+            group,
+            self.bounds(group),
+            np.resize(rows[chosen], size).astype(np.int32),
+            np.resize(columns[chosen], size).astype(np.int32),
+            count,
+            float(local),
+          )
+        )
+    return order
+
+  def order(self, height: int, width: int) -> np.ndarray:
+    """The number of the pass that codes each latent, int32 [H, W, M]."""
+    numbers = np.empty((height, width, sum(self.slices)), np.int32)
+    for i, one in enumerate(self.passes(height, width)):
+      rows, columns = one.rows[: one.count], one.columns[: one.count]
+      numbers[rows, columns, slice(*one.channels)] = i
+    return numbers
+
+  def _join(self, group, hidden):
+    hidden = nn.gelu(hidden)
+    hidden = nn.gelu(self.middle[group](hidden))
+    raw = self.heads[group](hidden)
+    return raw.reshape(*raw.shape[:-1], self.slices[group], self.outputs)
+
+  def parameters(
+    self, h: Float[Array, "B H W D"], y_hat: Float[Array, "B H W M"]
+  ) -> Float[Array, "B H W M K"]:
+    """Raw parameters of all latents at once, from all of y_hat.
+
+    Causal by construction: no latent reads one of its own or a later pass.
+    """
+    rows, columns = np.indices(h.shape[1:3])
+    local = jnp.asarray((rows + columns) % 2 == 0, h.dtype)[None, :, :, None]
+    parts = []
+    for group in range(len(self.slices)):
+      start, stop = self.bounds(group)
+      hidden = self.from_h[group](h)
+      hidden += local * self.from_anchors[group](y_hat[..., start:stop])
+      if group:
+        hidden += self.from_slices[group - 1](y_hat[..., :start])
+      parts.append(self._join(group, hidden))
+    return jnp.concatenate(parts, axis=-2)
+
+  def parameters_at(
+    self,
+    h: Float[Array, "1 H W D"],
+    y_hat: Float[Array, "1 H W M"],
+    rows: Int[Array, " P"],
+    columns: Int[Array, " P"],
+    local: Float[Array, ""],
+    group: int,
+  ) -> Float[Array, "P S K"]:
+    """Raw parameters of one pass; equals `parameters` there.
+
+    Args:
+      h: hyper-synthesis output.
+      y_hat: decoded so far, zero elsewhere.
+      rows: positions of the pass, padded as in `Pass`.
+      columns: likewise.
+      local: the pass's `local`.
+      group: the pass's `group`; static.
+    """
+    start, stop = self.bounds(group)
+    hidden = self.from_h[group](h[0, rows, columns])
+    anchors = self.from_anchors[group].at(
+      y_hat[..., start:stop], rows, columns
+    )
+    hidden += local.astype(h.dtype) * anchors
+    if group:
+      hidden += self.from_slices[group - 1].at(
+        y_hat[..., :start], rows, columns
+      )
+    return self._join(group, hidden)

@@ -1,0 +1,177 @@
+"""The one flow: every system is this pipeline with other parts.
+
+    x, roi --analysis--> * gain --> y --hyper_analysis--> z --Q--> z_hat
+                                    |                                |
+                                    Q <--prior <--context <-- h <--hyper_synthesis
+                                    |
+                                  y_hat / gain, h --synthesis--> x_hat
+
+Training calls the module; coding calls its methods one after the other, on
+the same weights. From y on everything is float32 (float64 when coding), and
+in the gained domain; only synthesis sees y_hat / gain.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from roijax.entropy.factorized import FactorizedPrior
+from roijax.entropy.grid import select_tables
+from roijax.entropy.priors import Parameters, Prior
+from roijax.layers.gain import Gain
+from roijax.ops.quantize import add_noise, round_centred, round_ste
+from roijax.ops.resample import average_pool
+
+
+class FlowOutput(NamedTuple):
+  """What training sees.
+
+  Attributes:
+    x_hat: reconstruction [B, H, W, 3], not clipped.
+    bits_y: bits of each latent [B, H/16, W/16, M].
+    bits_z: bits of each hyper-latent.
+  """
+
+  x_hat: Array
+  bits_y: Array
+  bits_z: Array
+
+
+class Flow(nn.Module):
+  """A codec: transforms, an entropy model, and the order they meet in.
+
+  Attributes:
+    analysis: (x, roi) -> y before the gain, stride 16.
+    synthesis: (y_hat / gain, h) -> x_hat.
+    hyper_analysis: features of y and the importance map -> z, stride 64.
+    hyper_synthesis: z_hat -> h, at the size of y.
+    context: h and the decoded part of y_hat -> raw prior parameters.
+    prior: what a latent costs.
+    z_prior: what a hyper-latent costs.
+    gain: the quality's gain.
+    latent_channels: channels of y (M).
+  """
+
+  analysis: nn.Module
+  synthesis: nn.Module
+  hyper_analysis: nn.Module
+  hyper_synthesis: nn.Module
+  context: nn.Module
+  prior: Prior
+  z_prior: FactorizedPrior
+  gain: Gain
+  latent_channels: int
+
+  STRIDE = 64
+
+  def setup(self):
+    # The usual size of each channel of y at a middle quality; the data set
+    # it at the start. Entropy networks see and predict multiples of it.
+    self.log_unit = self.param(
+      "log_unit", nn.initializers.zeros, (self.latent_channels,)
+    )
+
+  def _unit(self):
+    return jnp.exp(self.log_unit)
+
+  def _normalised(self, y):
+    return y / self._unit().astype(y.dtype).reshape(1, 1, 1, -1)
+
+  def analyse(
+    self,
+    x: Float[Array, "B H W 3"],
+    roi: Float[Array, "B H W 1"],
+    quality: Float[Array, " B"],
+  ) -> tuple[Float[Array, "B h w M"], Float[Array, "B p q N"]]:
+    """The gained latent y and the hyper-latent z, neither quantised.
+
+    Args:
+      x: photos in [0, 1]; 64 divides H and W.
+      roi: the importance map in [0, 1], the background level applied.
+      quality: a float a sample.
+    """
+    y = self.analysis(x, roi).astype(jnp.float32) * self.gain(quality)
+    pooled = average_pool(roi, x.shape[1] // y.shape[1])
+    features = jnp.concatenate([self._normalised(y), pooled], axis=-1)
+    return y, self.hyper_analysis(features)
+
+  def hyper_synthesise(
+    self, z_hat: Float[Array, "B p q N"]
+  ) -> Float[Array, "B h w D"]:
+    """What z_hat tells of y."""
+    return self.hyper_synthesis(z_hat)
+
+  def parameters(
+    self, h: Float[Array, "B h w D"], y_hat: Float[Array, "B h w M"]
+  ) -> Parameters:
+    """The prior's parameters of every latent, in one parallel pass."""
+    raw = self.context.parameters(h, self._normalised(y_hat))
+    return self.prior.split(raw, self._unit())
+
+  def passes(self, height: int, width: int) -> list:
+    """The order in which a latent of `height` by `width` is coded."""
+    return self.context.passes(height, width)
+
+  def tables_at(
+    self,
+    h: Float[Array, "1 h w D"],
+    y_hat: Float[Array, "1 h w M"],
+    rows: Int[Array, " P"],
+    columns: Int[Array, " P"],
+    local: Float[Array, ""],
+    group: int,
+  ) -> tuple[Array, Array, Array]:
+    """Means, table indexes and close calls of one pass, each [P, S].
+
+    Coding calls this in float64; `Pass` gives the arguments.
+    """
+    unit = self._unit().astype(h.dtype)
+    raw = self.context.parameters_at(
+      h, self._normalised(y_hat), rows, columns, local, group
+    )
+    channels = slice(*self.context.bounds(group))
+    found = self.prior.split(raw, unit[channels], channels)
+    indexes, close = select_tables(found.scale, found.shape)
+    return found.mean, indexes, close
+
+  def synthesise(
+    self,
+    y_hat: Float[Array, "B h w M"],
+    z_hat: Float[Array, "B p q N"],
+    quality: Float[Array, " B"],
+  ) -> Float[Array, "B H W 3"]:
+    """The reconstruction, from what the file holds."""
+    h = self.hyper_synthesis(z_hat)
+    return self._reconstruct(y_hat, h, quality)
+
+  def _reconstruct(self, y_hat, h, quality):
+    x_hat = self.synthesis(y_hat / self.gain(quality), h)
+    return x_hat.astype(jnp.float32)
+
+  def __call__(
+    self,
+    x: Float[Array, "B H W 3"],
+    roi: Float[Array, "B H W 1"],
+    quality: Float[Array, " B"],
+    keys: Key[Array, " B"],
+  ) -> FlowOutput:
+    """One training pass: rates on noise, reconstruction on rounding.
+
+    Args:
+      x: photos in [0, 1]; 64 divides H and W.
+      roi: the importance map, the background level applied.
+      quality: a float a sample.
+      keys: a PRNG key a sample, for the noise.
+    """
+    keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    y, z = self.analyse(x, roi, quality)
+    bits_z = self.z_prior(add_noise(z, keys[0]))
+    h = self.hyper_synthesis(round_ste(z))
+    noisy = add_noise(y, keys[1])
+    parameters = self.parameters(h, noisy)
+    bits_y = self.prior.bits(noisy, parameters)
+    y_hat = round_centred(y, parameters.mean)
+    return FlowOutput(self._reconstruct(y_hat, h, quality), bits_y, bits_z)

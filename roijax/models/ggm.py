@@ -1,0 +1,140 @@
+"""System A, "GGM": unified ROI compression with a generalized Gaussian.
+
+    x, roi --trunk, MGFE after every stage--> * gain --> y
+    y, roi --hyper_analysis--> z        z_hat --hyper_synthesis--> h
+    h, slices of y_hat --checkerboard--> mean, scale, shape  (GGM-e)
+    y_hat / gain * exp(w . h) --trunk--> x_hat               (no mask)
+
+The encoder alone sees the importance map. Where it attenuates a region, the
+step there is coarser in proportion; z carries how much, and the decoder
+undoes it with a factor read off h.
+
+Source: arXiv 2602.01325. Its network is not public: the trunk, MGFE
+(arXiv 2511.08918), the checkerboard slices and the decoder's factor are our
+choices (systems.md 2.7 and 9).
+"""
+
+import functools
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from roijax.entropy.factorized import FactorizedPrior
+from roijax.entropy.priors import Prior
+from roijax.layers.checkerboard import CheckerboardSlices
+from roijax.layers.gain import Gain
+from roijax.layers.mgfe import MGFE
+from roijax.models.flow import Flow
+from roijax.models.trunks import patchify, residual_gdn
+
+
+class RegionalSynthesis(nn.Module):
+  """Restores each region's size from h, then runs the trunk.
+
+  Attributes:
+    trunk: y_hat / gain -> x_hat.
+    channels: latent channels (M).
+  """
+
+  trunk: nn.Module
+  channels: int
+
+  @nn.compact
+  def __call__(
+    self, y: Float[Array, "B h w M"], h: Float[Array, "B h w D"]
+  ) -> Float[Array, "B H W 3"]:
+    """x_hat, without the mask; the factor is one at the start."""
+    logits = nn.Dense(
+      self.channels, kernel_init=nn.initializers.zeros, name="restore"
+    )(h)
+    return self.trunk(y * jnp.exp(jnp.clip(logits, -5.0, 5.0)))
+
+
+def _patchify(condition, latent_channels, dtype, *, channels, blocks):
+  widths = (*channels, latent_channels)
+  return (
+    patchify.Analysis(widths, tuple(blocks), condition, dtype),
+    patchify.Synthesis(widths, tuple(blocks), dtype),
+  )
+
+
+def _residual_gdn(condition, latent_channels, dtype, *, channels):
+  return (
+    residual_gdn.Analysis(channels, latent_channels, condition, dtype),
+    residual_gdn.Synthesis(channels, latent_channels, dtype),
+  )
+
+
+TRUNKS = {"patchify": _patchify, "residual_gdn": _residual_gdn}
+HYPERS = {"depthwise": patchify, "convolutional": residual_gdn}
+
+
+def build_ggm(
+  *,
+  trunk: dict,
+  latent_channels: int,
+  hyper: str,
+  hyper_channels: int,
+  hyper_features: int,
+  slices: Sequence[int],
+  context_hidden: int,
+  prior: dict,
+  mgfe: dict | None,
+  lmbdas: Sequence[float],
+  dtype: str = "float32",
+) -> Flow:
+  """Builds the system; every argument is a key of `config.model`.
+
+  Args:
+    trunk: {"name": a key of `TRUNKS`, ...its widths}.
+    latent_channels: channels of y (M).
+    hyper: a key of `HYPERS`.
+    hyper_channels: channels of z (N).
+    hyper_features: channels of h.
+    slices: channels of each slice of the context; they sum to M.
+    context_hidden: width inside the context.
+    prior: keywords of `Prior`.
+    mgfe: keywords of `MGFE`, or None for an encoder blind to the map.
+    lmbdas: the trade-off of each rate, ascending; quality i is rate i.
+    dtype: of the transforms, "float32" or "bfloat16".
+
+  Returns:
+    The flow.
+
+  Raises:
+    ValueError: the slices do not sum to `latent_channels`.
+    TypeError: an unknown keyword.
+  """
+  if sum(slices) != latent_channels:
+    raise ValueError(
+      f"slices {tuple(slices)} sum to {sum(slices)}, "
+      f"latent_channels is {latent_channels}"
+    )
+  compute = jnp.dtype(dtype)
+  condition = None
+  if mgfe is not None:
+    condition = functools.partial(MGFE, **mgfe)
+  widths = dict(trunk)
+  analysis, synthesis = TRUNKS[widths.pop("name")](
+    condition, latent_channels, compute, **widths
+  )
+  hypers = HYPERS[hyper]
+  the_prior = Prior(channels=latent_channels, **prior)
+  return Flow(
+    analysis=analysis,
+    synthesis=RegionalSynthesis(synthesis, latent_channels),
+    hyper_analysis=hypers.HyperAnalysis(hyper_channels),
+    hyper_synthesis=hypers.HyperSynthesis(
+      hyper_channels if hyper == "depthwise" else latent_channels,
+      hyper_features,
+    ),
+    context=CheckerboardSlices(
+      tuple(slices), the_prior.outputs, context_hidden
+    ),
+    prior=the_prior,
+    z_prior=FactorizedPrior(hyper_channels),
+    gain=Gain(latent_channels, tuple(lmbdas)),
+    latent_channels=latent_channels,
+  )

@@ -1,0 +1,41 @@
+"""Systems by name."""
+
+from collections.abc import Mapping
+
+from roijax.errors import ConfigError
+from roijax.models.flow import Flow
+from roijax.models.ggm import build_ggm
+
+SYSTEMS = {"ggm": build_ggm}
+
+
+def _plain(value):
+  """Mappings as dicts and sequences as tuples, all the way down."""
+  if hasattr(value, "items"):
+    return {key: _plain(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return tuple(_plain(item) for item in value)
+  return value
+
+
+def build_model(system: str, arguments: Mapping) -> Flow:
+  """Builds a system from its configuration.
+
+  Args:
+    system: a key of `SYSTEMS`.
+    arguments: the builder's keywords; nested mappings are allowed.
+
+  Returns:
+    The model.
+
+  Raises:
+    ConfigError: an unknown system, a misspelled or missing keyword, or
+      values that do not fit.
+  """
+  if system not in SYSTEMS:
+    known = ", ".join(sorted(SYSTEMS))
+    raise ConfigError(f"unknown system {system!r}; there are: {known}")
+  try:
+    return SYSTEMS[system](**_plain(arguments))
+  except (TypeError, ValueError, KeyError) as error:
+    raise ConfigError(f"config.model does not fit {system}: {error}") from error

@@ -1,0 +1,153 @@
+"""A trunk for CPUs: patches early, few wide products, depthwise blocks.
+
+    x 3 --[patch 4, 1x1]-> c0, blocks --[patch 2, 1x1]-> c1, blocks
+        --[patch 2, 1x1]-> M, blocks = y          (synthesis: the mirror image)
+
+Every change of resolution is a space-to-depth and a linear map, a fifth of
+the cost of a strided convolution on a CPU; every block starts as the
+identity. `starting_point` sets the linear maps to the principal components
+of their input patches and the synthesis to the transpose: before any
+training the trunk is a transform codec, and ten minutes later a good one.
+
+Source: ours; the fast video codecs (DCVC-RT, arXiv 2502.20762) work at low
+resolution early for the same reason.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from roijax.layers.depthwise import DepthwiseBlock
+from roijax.ops.resample import average_pool, depth_to_space, space_to_depth
+
+FACTORS = (4, 2, 2)
+
+
+class Analysis(nn.Module):
+  """g_a. Attributes: `channels` and `blocks` of each stage; `condition`
+  makes the module that the importance map goes through after each stage."""
+
+  channels: tuple[int, ...]
+  blocks: tuple[int, ...]
+  condition: Callable[..., nn.Module] | None = None
+  dtype: jnp.dtype | None = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B H W 3"], roi: Float[Array, "B H W 1"]
+  ) -> Float[Array, "B h w M"]:
+    """y before the gain, stride 16."""
+    for i, factor in enumerate(FACTORS):
+      x = nn.Dense(self.channels[i], dtype=self.dtype, name=f"down_{i}")(
+        space_to_depth(x, factor)
+      )
+      for j in range(self.blocks[i]):
+        x = DepthwiseBlock(dtype=self.dtype, name=f"block_{i}_{j}")(x)
+      roi = average_pool(roi, factor)
+      if self.condition is not None:
+        x = self.condition(dtype=self.dtype, name=f"condition_{i}")(x, roi)
+    return x
+
+
+class Synthesis(nn.Module):
+  """g_s, the mirror image of `Analysis`, with the same attributes."""
+
+  channels: tuple[int, ...]
+  blocks: tuple[int, ...]
+  dtype: jnp.dtype | None = None
+
+  @nn.compact
+  def __call__(self, y: Float[Array, "B h w M"]) -> Float[Array, "B H W 3"]:
+    """x_hat from y_hat / gain."""
+    x = y
+    widths = (3, *self.channels[:-1])
+    for i in reversed(range(len(FACTORS))):
+      for j in range(self.blocks[i]):
+        x = DepthwiseBlock(dtype=self.dtype, name=f"block_{i}_{j}")(x)
+      wide = widths[i] * FACTORS[i] ** 2
+      x = depth_to_space(
+        nn.Dense(wide, dtype=self.dtype, name=f"up_{i}")(x), FACTORS[i]
+      )
+    return x
+
+
+class HyperAnalysis(nn.Module):
+  """h_a: two halvings with a depthwise block before each; float32."""
+
+  channels: int
+
+  @nn.compact
+  def __call__(self, y: Float[Array, "B h w D"]) -> Float[Array, "B p q N"]:
+    """z from the features of y."""
+    x = nn.Dense(self.channels, name="in")(y)
+    for i in range(2):
+      x = DepthwiseBlock(name=f"block_{i}")(x)
+      x = nn.Dense(self.channels, name=f"down_{i}")(space_to_depth(x, 2))
+    return x
+
+
+class HyperSynthesis(nn.Module):
+  """h_s, the mirror image of `HyperAnalysis`; full precision."""
+
+  channels: int
+  features: int
+
+  @nn.compact
+  def __call__(self, z: Float[Array, "B p q N"]) -> Float[Array, "B h w D"]:
+    """h, at the size of y."""
+    x = z
+    for i, width in enumerate((self.channels, self.features)):
+      x = nn.Dense(4 * width, precision="highest", name=f"up_{i}")(x)
+      x = DepthwiseBlock(name=f"block_{i}")(depth_to_space(x, 2))
+    return x
+
+
+def _principal_components(patches, channels):
+  """Mean [D], and basis [D, K] with K = min(D, channels), by variance."""
+  mean = patches.mean(axis=0)
+  covariance = np.cov(patches.T)
+  _, vectors = np.linalg.eigh(covariance)
+  return mean, vectors[:, ::-1][:, :channels]
+
+
+def starting_point(
+  analysis: dict, synthesis: dict, images: np.ndarray, attenuation: float = 1.0
+) -> tuple[dict, dict, np.ndarray]:
+  """Starts the trunk as a transform codec fitted to photos.
+
+  Args:
+    analysis: fresh parameters of `Analysis`.
+    synthesis: fresh parameters of `Synthesis`.
+    images: photos [B, H, W, 3] in [0, 1]; a few thousand 16x16 patches are
+      enough.
+    attenuation: what each stage's condition multiplies by at the start.
+
+  Returns:
+    New parameters of both, and the standard deviation of each channel of y.
+  """
+  analysis, synthesis = dict(analysis), dict(synthesis)
+  features = np.asarray(images, np.float64)
+  for i, factor in enumerate(FACTORS):
+    patches = np.asarray(space_to_depth(features, factor))
+    flat = patches.reshape(-1, patches.shape[-1])
+    down = analysis[f"down_{i}"]
+    # More channels than components keep a little of their random start.
+    kernel = 0.1 * np.asarray(down["kernel"], np.float64)
+    mean, basis = _principal_components(flat, kernel.shape[1])
+    count = basis.shape[1]
+    kernel[:, :count] = basis
+    analysis[f"down_{i}"] = {
+      "kernel": jnp.asarray(kernel, jnp.float32),
+      "bias": jnp.asarray(-mean @ kernel, jnp.float32),
+    }
+    back = np.zeros((kernel.shape[1], kernel.shape[0]))
+    back[:count] = basis.T / attenuation
+    synthesis[f"up_{i}"] = {
+      "kernel": jnp.asarray(back, jnp.float32),
+      "bias": jnp.asarray(mean, jnp.float32),
+    }
+    features = attenuation * (patches - mean) @ kernel
+  return analysis, synthesis, features.std(axis=(0, 1, 2))

@@ -1,0 +1,42 @@
+"""Three ways to make integers of a latent, and to pretend to."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+
+def add_noise(
+  x: Float[Array, "B *rest"], keys: Key[Array, " B"]
+) -> Float[Array, "B *rest"]:
+  """Adds uniform noise in [-1/2, 1/2), one key a sample.
+
+  Noise stands for rounding when a rate is to be differentiated. A key a
+  sample makes the draw independent of how a batch is spread over devices.
+
+  Args:
+    x: latents, in units of the quantisation step.
+    keys: one PRNG key a sample.
+
+  Returns:
+    `x` plus noise, of the dtype of `x`.
+  """
+  draw = jax.vmap(
+    lambda key: jax.random.uniform(key, x.shape[1:], x.dtype, -0.5, 0.5)
+  )
+  return x + draw(keys)
+
+
+def round_ste(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+  """Rounds to the nearest integer; the gradient passes as if it had not."""
+  return x + jax.lax.stop_gradient(jnp.round(x) - x)
+
+
+def round_centred(
+  x: Float[Array, "*shape"], mean: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+  """Rounds the residual to the mean: `round(x - mean) + mean`.
+
+  What coding does: the symbols are `round(x - mean)`. Straight-through in
+  the gradient of `x`.
+  """
+  return round_ste(x - mean) + mean
