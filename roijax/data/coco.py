@@ -62,7 +62,8 @@ class CocoSource:
     try:
       self._records = builder.as_data_source(split, decoders=raw)
     except (ValueError, AssertionError) as error:
-      raise DataError(f"cannot read coco_roi:{split}: {error}") from error
+      reason = " ".join(str(error).split())
+      raise DataError(f"cannot read coco_roi:{split}: {reason}") from error
     self.name = f"coco_roi:{split}"
 
   def __len__(self) -> int:
@@ -78,6 +79,17 @@ class CocoSource:
     with Image.open(io.BytesIO(record["roi"])) as mask:
       roi = np.asarray(mask, np.float32) / np.float32(255)
     return {"image": image, "roi": roi, "name": name}
+
+  def read_annotated(self, index: int) -> str:
+    """Says what is annotated: `all`, or only some kinds of objects.
+
+    Where it is not `all`, what lies outside the region is unknown, not
+    background.
+
+    Args:
+      index: which photo.
+    """
+    return _text(self._records[index]["annotated"])
 
   def read_instances(self, index: int) -> list[dict[str, Any]]:
     """Reads one photo's objects.
@@ -99,9 +111,9 @@ class CocoSource:
         "category_id": int(instances["category_id"][i]),
         "is_crowd": bool(instances["is_crowd"][i]),
         "mask": annotations.union_mask(
-          [{"size": [height, width], "counts": instances["mask"][i]}],
+          [{"size": (height, width), "counts": instances["mask"][i]}],
           (height, width),
-        ).astype(bool),
+        ),
       }
       for i in range(len(instances["category_id"]))
     ]
@@ -181,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   return 0
 
 
-def _import_tfds():
+def _import_tfds() -> Any:
   try:
     import tensorflow_datasets
   except ImportError as error:

@@ -106,7 +106,7 @@ def _make_example(
   rles = [coco.instance_rle(instance, size) for instance in instances]
   return {
     "image": data,
-    "roi": _encode_png(coco.union_mask(rles, size) * 255),
+    "roi": _encode_png(coco.union_mask(rles, size)),
     "file_name": name,
     "image_id": entry["id"],
     "annotated": entry.get("annotated", "all"),
@@ -145,7 +145,9 @@ def _read_photo(path: pathlib.Path, entry: dict[str, Any]) -> bytes | None:
   return data
 
 
-def _encode_png(array: np.ndarray) -> bytes:
+def _encode_png(mask: np.ndarray) -> bytes:
   buffer = io.BytesIO()
-  Image.fromarray(array).save(buffer, format="PNG")
+  Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(
+    buffer, format="PNG"
+  )
   return buffer.getvalue()

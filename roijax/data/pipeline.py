@@ -10,6 +10,7 @@ for one process or eight, and for no reader process or four. (Slicing before
 the augmentation would seed the crops by each process's own count instead.)
 """
 
+import gc
 import weakref
 from typing import Any
 
@@ -43,7 +44,7 @@ class TrainIterator:
     self._process_index = process_index
     self._process_count = process_count
     self._workers = workers
-    self._close_stream = None
+    self._finish = None
     self._seek(0)
 
   def __iter__(self) -> "TrainIterator":
@@ -52,9 +53,10 @@ class TrainIterator:
 
   def __next__(self) -> Batch:
     """Returns this process's part of the next global batch."""
-    batch = next(self._stream)
+    batch = next(self._streams[0])
     self._drawn += 1
-    return batch
+    # Readers hand over shared memory, which must not outlive them.
+    return {key: np.array(value) for key, value in batch.items()}
 
   def get_state(self) -> dict[str, Any]:
     """Returns what `set_state` needs to go on here; fit for JSON."""
@@ -87,13 +89,13 @@ class TrainIterator:
 
   def close(self) -> None:
     """Stops the reader processes, if there are any."""
-    self._close_stream()
+    if self._finish is not None:
+      self._finish()
 
   def _seek(self, drawn: int) -> None:
     import grain
 
-    if self._close_stream is not None:
-      self._close_stream()
+    self.close()
     self._drawn = drawn
     first = drawn * self._process_count + self._process_index
     own = self._batches[first :: self._process_count]
@@ -108,9 +110,9 @@ class TrainIterator:
       stream = stream.mp_prefetch(
         grain.MultiprocessingOptions(num_workers=self._workers)
       )
-    self._stream = iter(stream)
+    self._streams = [iter(stream)]
     # Also runs when the interpreter ends, before what readers need is gone.
-    self._close_stream = weakref.finalize(self, self._stream.close)
+    self._finish = weakref.finalize(self, _close, self._streams)
 
 
 def make_train_iterator(
@@ -194,6 +196,13 @@ class _Augment:
 
   def __call__(self, photo, generator):
     return augment(photo, self._crop, generator)
+
+
+def _close(streams: list) -> None:
+  """Closes and forgets streams, with the cycles that Grain ties them into."""
+  while streams:
+    streams.pop().close()
+  gc.collect()
 
 
 def _allow_workers() -> None:

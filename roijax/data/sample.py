@@ -66,6 +66,8 @@ class SampleSource:
     instances = self._annotations.instances[entry["id"]]
     rles = [coco.instance_rle(instance, size) for instance in instances]
     roi = coco.union_mask(rles, size).astype(np.float32)
+    # Kept and handed out again, so nobody may write into them.
+    image.flags.writeable = roi.flags.writeable = False
     return {"image": image, "roi": roi, "name": name}
 
 

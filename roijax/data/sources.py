@@ -59,14 +59,14 @@ def open_source(spec: str, data_dir: str | None = None) -> Source:
     DataError: the spec is misspelled, or the dataset is missing; then the line
       says how to prepare it.
   """
-  if pathlib.Path(spec).is_dir():
+  if spec and pathlib.Path(spec).is_dir():
     return FolderSource(spec)
   parts = [_open_one(part.strip(), data_dir) for part in spec.split("+")]
   return parts[0] if len(parts) == 1 else JoinedSource(parts)
 
 
 def _open_one(spec: str, data_dir: str | None) -> Source:
-  if pathlib.Path(spec).is_dir():
+  if spec and pathlib.Path(spec).is_dir():
     return FolderSource(spec)
   kind, colon, rest = spec.partition(":")
   if colon and kind in SOURCES:
