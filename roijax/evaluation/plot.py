@@ -1,0 +1,101 @@
+"""The rate-distortion plot: four panels, one line a codec."""
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from roijax import files
+from roijax.evaluation.rows import OURS
+from roijax.evaluation.summary import Point
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+
+PANELS = {
+  "psnr_roi": "Region of interest",
+  "psnr_weighted": "Weighted (background 1/16)",
+  "psnr": "Whole photo",
+  "psnr_bg": "Background",
+}
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+OURS_COLOUR = "#0072B2"
+MARKERS = ("s", "^", "D", "v", "P")
+
+
+def write_plot(
+  path: str | os.PathLike, points: Sequence[Point], title: str = ""
+) -> None:
+  """Draws PSNR against bits a pixel: ROI, weighted, whole and background.
+
+  Args:
+    path: the PNG to write.
+    points: from `summary.summarise`.
+    title: a line above the panels.
+
+  Raises:
+    RoijaxError: the file cannot be written.
+  """
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(9, 7.4), layout="constrained")
+  FigureCanvasAgg(figure)
+  panels = figure.subplots(2, 2, sharex=True).flat
+  for axes, (measure, name) in zip(panels, PANELS.items(), strict=True):
+    _draw_panel(axes, points, measure, name)
+  for axes in figure.axes[2:]:
+    axes.set_xlabel("bits a pixel, of the written file")
+  lines, names = figure.axes[2].get_legend_handles_labels()
+  figure.legend(
+    lines, names, loc="outside lower center", ncols=6, frameon=False
+  )
+  if title:
+    figure.suptitle(title, fontsize=11)
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format="png", dpi=130)
+  files.write_whole(path, buffer.getvalue())
+
+
+def _draw_panel(
+  axes: "Axes", points: Sequence[Point], measure: str, name: str
+) -> None:
+  axes.set_title(name, fontsize=10, loc="left")
+  axes.set_ylabel("PSNR in dB")
+  axes.grid(color="0.9")
+  axes.spines[["top", "right"]].set_visible(False)
+  rivals = drawn = 0
+  for codec in dict.fromkeys(point.codec for point in points):
+    curve = sorted(
+      (point.bpp, getattr(point, measure))
+      for point in points
+      if point.codec == codec and _is_finite(getattr(point, measure))
+    )
+    drawn += len(curve)
+    style = {"color": OURS_COLOUR, "marker": "o", "linewidth": 2.2, "zorder": 3}
+    if codec != OURS:
+      style = {
+        "color": COLOURS[rivals % len(COLOURS)],
+        "marker": MARKERS[rivals % len(MARKERS)],
+        "linewidth": 1.3,
+        "markersize": 4.5,
+      }
+      rivals += 1
+    rates = [bpp for bpp, _ in curve]
+    axes.plot(rates, [value for _, value in curve], label=codec, **style)
+  if not drawn:
+    axes.text(
+      0.5,
+      0.5,
+      "no photo has this region",
+      transform=axes.transAxes,
+      ha="center",
+      color="0.5",
+    )
+
+
+def _is_finite(value: float | None) -> bool:
+  return value is not None and math.isfinite(value)

@@ -1,0 +1,188 @@
+"""Results on disk and on the terminal: JSON, CSV, a table."""
+
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from roijax import files
+from roijax.evaluation.rows import COLUMNS, OURS, Row
+from roijax.evaluation.summary import Difference, Point
+
+SHORT_NAMES = {
+  "psnr": "PSNR",
+  "psnr_roi": "ROI",
+  "psnr_bg": "backgr.",
+  "psnr_weighted": "weighted",
+}
+
+
+def write_json(
+  path: str | os.PathLike,
+  settings: Mapping[str, Any],
+  rows: Sequence[Row],
+  points: Sequence[Point],
+  differences: Sequence[Difference],
+) -> None:
+  """Writes everything that was measured, whole or not at all.
+
+  Keys: `settings`, `summary` (see `summary.Point`), `bd` (see
+  `summary.Difference`), `photos` (see `rows.Row`). An infinite PSNR (nothing
+  was lost) is written as null, for JSON has no infinity.
+
+  Raises:
+    RoijaxError: the file cannot be written.
+  """
+  content = {
+    "settings": dict(settings),
+    "summary": [point._asdict() for point in points],
+    "bd": [difference._asdict() for difference in differences],
+    "photos": list(rows),
+  }
+  text = json.dumps(_finite(content), indent=1, allow_nan=False)
+  files.write_whole(path, (text + "\n").encode())
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> None:
+  """Writes one line a row under the names of `rows.COLUMNS`.
+
+  What is unknown is empty; an infinite PSNR is `inf`.
+
+  Raises:
+    RoijaxError: the file cannot be written.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(rows)
+  files.write_whole(path, text.getvalue().encode())
+
+
+def print_report(
+  points: Sequence[Point],
+  differences: Sequence[Difference] = (),
+  console: Console | None = None,
+) -> None:
+  """Prints the table of means, what to know about it, and the differences.
+
+  Args:
+    points: from `summary.summarise`.
+    differences: from `summary.compare`.
+    console: where to; the standard output by default.
+  """
+  console = console or Console()
+  # A pipe or a log has no width of its own, and a cut table is no table.
+  if not console.is_terminal:
+    console.width = max(console.width, 100)
+  console.print(_means_table(points))
+  for note in _notes(points):
+    console.print(note, style="dim", highlight=False)
+  if differences:
+    console.print()
+    console.print(_differences_table(differences))
+    for note in _reasons(differences):
+      console.print(note, style="dim", highlight=False)
+
+
+def _empty_table(first: str, *others: str) -> Table:
+  table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False)
+  table.add_column(first)
+  for name in others:
+    table.add_column(name, justify="right", no_wrap=True)
+  return table
+
+
+def _means_table(points: Sequence[Point]) -> Table:
+  table = _empty_table(
+    "codec",
+    "quality",
+    "bpp",
+    *SHORT_NAMES.values(),
+    "MS-SSIM",
+    "enc s",
+    "dec s",
+  )
+  previous = None
+  for point in points:
+    if previous not in (None, point.codec):
+      table.add_section()
+    previous = point.codec
+    table.add_row(
+      point.codec,
+      f"{point.quality:g}",
+      f"{point.bpp:.3f}",
+      *(_decibel(getattr(point, measure)) for measure in SHORT_NAMES),
+      f"{point.ms_ssim:.4f}",
+      f"{point.encode_s:.2f}",
+      f"{point.decode_s:.2f}",
+    )
+  return table
+
+
+def _differences_table(differences: Sequence[Difference]) -> Table:
+  table = _empty_table(f"BD-rate of {OURS} against", *SHORT_NAMES.values())
+  for anchor in dict.fromkeys(d.anchor for d in differences):
+    figures = {d.measure: d.bd_rate for d in differences if d.anchor == anchor}
+    table.add_row(anchor, *(_percent(figures[name]) for name in SHORT_NAMES))
+  return table
+
+
+def _reasons(differences: Sequence[Difference]) -> list[str]:
+  """Why figures are missing, each reason once."""
+  reasons = dict.fromkeys(d.reason for d in differences if d.reason)
+  return [f"-: {reason}." for reason in reasons]
+
+
+def _notes(points: Sequence[Point]) -> list[str]:
+  notes = []
+  first = points[0]
+  photos = f"{first.photos} photo{'s' if first.photos > 1 else ''}"
+  if first.roi_photos == first.photos:
+    regions = "each with a region of interest"
+  elif first.roi_photos:
+    regions = (
+      f"{first.photos - first.roi_photos} without a region of interest,"
+      " left out of the ROI means"
+    )
+  else:
+    regions = "none with a region of interest"
+  notes.append(f"Means over {photos}, {regions}; PSNR in dB, bpp of the file.")
+  if any(point.codec != OURS for point in points):
+    notes.append(f"Rivals are coded at the bytes of {OURS} at that quality.")
+  for point in points:
+    if point.unmatched:
+      notes.append(
+        f"{point.codec} at quality {point.quality:g}: {point.unmatched} of"
+        f" {point.photos} files are not within 3 % of those bytes; compare"
+        " bpp too."
+      )
+  return notes
+
+
+def _decibel(value: float | None) -> str:
+  return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+  return "-" if value is None else f"{value:+.1f} %"
+
+
+def _finite(value: Any) -> Any:
+  """The same structure with null for what JSON cannot say."""
+  if isinstance(value, Mapping):
+    return {key: _finite(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  if isinstance(value, pathlib.PurePath):
+    return str(value)
+  return value

@@ -1,0 +1,175 @@
+"""One evaluation from end to end: open, code, measure, write."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from roijax.data.photo import Photo, Source
+from roijax.data.sources import open_source
+from roijax.errors import ConfigError, RoijaxError
+from roijax.evaluation import plot, rate_distortion, report, summary
+from roijax.evaluation.progress import PhotoProgress
+from roijax.evaluation.rows import Codec, Row
+from roijax.roi.spec import parse_roi
+
+# Words for "no region": the encoder gets no map, and the figures keep the
+# regions that the data has, so that runs with and without a map compare.
+UNIFORM_SPECS = ("all", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What to evaluate.
+
+  Attributes:
+    data: photos, as `roijax.data.sources.open_source` takes them.
+    data_dir: where prepared datasets lie.
+    roi: a spec for every photo (see `roijax.roi.spec.parse_roi`); None for the
+      data's own annotations. `none` and `all` code without a map and still
+      measure inside the data's own.
+    qualities: None for four over the checkpoint's range.
+    background: the importance of the background, in (0, 1].
+    limit: only the first so many photos.
+    anchors: rivals at equal bytes, from `rate_distortion.ANCHORS`.
+    detailed: see `rate_distortion.evaluate`.
+  """
+
+  data: str
+  data_dir: str | None = None
+  roi: str | None = None
+  qualities: Sequence[float] | None = None
+  background: float = 0.25
+  limit: int | None = None
+  anchors: Sequence[str] = ()
+  detailed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What came out; see `rows.Row`, `summary.Point`, `summary.Difference`.
+
+  Attributes:
+    rows: one a photo, codec and quality.
+    points: means, one a codec and quality.
+    differences: Bjontegaard differences to each rival.
+    folder: where results.json, results.csv and rd.png were written.
+  """
+
+  rows: list[Row]
+  points: list[summary.Point]
+  differences: list[summary.Difference]
+  folder: pathlib.Path
+
+
+def evaluate_checkpoint(
+  checkpoint: str | os.PathLike,
+  settings: Settings,
+  out: str | os.PathLike | None = None,
+) -> Evaluation:
+  """Evaluates a checkpoint and writes results.json, results.csv and rd.png.
+
+  Args:
+    checkpoint: a folder that holds model.npz, or that file.
+    settings: what to evaluate.
+    out: the folder for results; `eval` beside the weights by default.
+
+  Returns:
+    The figures; `report.print_report(it.points, it.differences)` prints them.
+
+  Raises:
+    RoijaxError: photos, checkpoint, settings or the folder for results are
+      missing or unfit.
+  """
+  checkpoint = pathlib.Path(checkpoint)
+  if out is None:
+    out = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "eval"
+  source = open_source(settings.data, settings.data_dir)
+  # JAX takes a second to load: photos that do not exist are told before.
+  from roijax.codec import Codec as LearnedCodec
+
+  codec = LearnedCodec.load(checkpoint)
+  return evaluate_codec(codec, source, settings, out, str(checkpoint))
+
+
+def evaluate_codec(
+  codec: Codec,
+  source: Source,
+  settings: Settings,
+  out: str | os.PathLike,
+  name: str = "",
+) -> Evaluation:
+  """Evaluates a loaded codec on opened photos; see `evaluate_checkpoint`.
+
+  Args:
+    codec: see `rows.Codec`.
+    source: the photos.
+    settings: `data` and `data_dir` only name the photos here.
+    out: the folder for results.
+    name: what the results call the checkpoint.
+  """
+  out = pathlib.Path(out)
+  count = len(source)
+  if settings.limit is not None:
+    if settings.limit < 1:
+      raise ConfigError(f"limit {settings.limit} leaves no photo: at least 1")
+    count = min(count, settings.limit)
+  qualities = settings.qualities
+  if qualities is None:
+    qualities = rate_distortion.default_qualities(codec.max_quality)
+  rate_distortion.check_settings(
+    codec.max_quality, qualities, settings.background, settings.anchors
+  )
+  _check_writable(out)
+  with PhotoProgress(count) as progress:
+    rows = rate_distortion.evaluate(
+      codec,
+      _photos(source, count, settings.roi),
+      qualities=qualities,
+      background=settings.background,
+      use_roi=settings.roi not in UNIFORM_SPECS,
+      anchors=settings.anchors,
+      detailed=settings.detailed,
+      progress=progress,
+    )
+  points = summary.summarise(rows)
+  differences = summary.compare(points)
+  told: dict[str, Any] = dataclasses.asdict(settings)
+  told |= {"checkpoint": name, "qualities": list(qualities), "photos": count}
+  report.write_csv(out / "results.csv", rows)
+  report.write_json(out / "results.json", told, rows, points, differences)
+  plot.write_plot(out / "rd.png", points, _title(settings, count))
+  return Evaluation(rows, points, differences, out)
+
+
+def _photos(source: Source, count: int, spec: str | None) -> Iterator[Photo]:
+  """The first photos, with the map of the spec when it names one."""
+  for index in range(count):
+    photo = source[index]
+    if spec is not None and spec not in UNIFORM_SPECS:
+      size = photo["image"].shape[:2]
+      photo = {**photo, "roi": parse_roi(spec, size, photo["name"])}
+    yield photo
+
+
+def _title(settings: Settings, count: int) -> str:
+  region = "own regions" if settings.roi is None else f"roi {settings.roi}"
+  return (
+    f"{settings.data}, {count} photo{'s' if count > 1 else ''}, {region},"
+    f" background level {settings.background:g}"
+  )
+
+
+def _check_writable(folder: pathlib.Path) -> None:
+  """Fails now, not after the last photo, when results cannot be written."""
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    raise RoijaxError(
+      f"cannot write results to {folder}: {error.strerror}; name another"
+      " folder with --out"
+    ) from error
