@@ -225,6 +225,21 @@ def test_the_command_ends_in_one_line_on_bad_input(
   data_dir = tmp_path / "data"
   code = coco.main([f"--manual_dir={coco_folder}", f"--data_dir={data_dir}"])
   assert code == 2
-  last = capsys.readouterr().err.strip().splitlines()[-1]
-  assert "error: " in last
+  last = capsys.readouterr().err.splitlines()[-1]
+  assert last.startswith("error: ")
   assert not list(data_dir.glob("coco_roi/1.0.0/*"))
+
+
+def test_a_full_disk_is_one_line(coco_folder, tmp_path, capsys, monkeypatch):
+  from roijax.data import coco_builder
+
+  def fail(*_):
+    raise RuntimeError("write() failed: No space left on device; at byte 9")
+
+  monkeypatch.setattr(coco_builder, "_read_photo", fail)
+  data_dir = tmp_path / "data"
+  code = coco.main([f"--manual_dir={coco_folder}", f"--data_dir={data_dir}"])
+  assert code == 2
+  assert capsys.readouterr().err.endswith(
+    f"\nerror: cannot prepare {data_dir}: No space left on device\n"
+  )

@@ -8,7 +8,9 @@ DIR, from where `CocoSource` and `open_source("coco_roi:train", DIR)` read it.
 """
 
 import argparse
+import errno
 import io
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -154,10 +156,12 @@ def prepare(manual_dir: str, data_dir: str) -> dict[str, int]:
         manual_dir=folder.absolute(), try_download_gcs=False
       )
     )
-  except OSError as error:
-    raise RoijaxError(
-      f"cannot prepare {data_dir}: {error.strerror or error}"
-    ) from error
+  except DataError:
+    _end_progress()
+    raise
+  except (OSError, RuntimeError) as error:
+    _end_progress()
+    raise RoijaxError(f"cannot prepare {data_dir}: {_reason(error)}") from error
   return {name: info.num_examples for name, info in builder.info.splits.items()}
 
 
@@ -191,6 +195,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
   listing = ", ".join(f"{count} {split}" for split, count in counts.items())
   print(f"coco_roi is ready in {options.data_dir}: {listing} photos")
   return 0
+
+
+def _end_progress() -> None:
+  """Ends the line that TFDS's progress bar leaves open when it fails."""
+  print(file=sys.stderr)
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+  # ArrayRecord's writer reports a full disk as a RuntimeError with a long tale.
+  full = os.strerror(errno.ENOSPC)
+  if full in str(error):
+    return full
+  return getattr(error, "strerror", None) or " ".join(str(error).split())
 
 
 def _import_tfds() -> Any:
