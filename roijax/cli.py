@@ -4,6 +4,7 @@ JAX and the codec are imported by the commands that need them, so that a
 misspelled path is told at once and `roijax info` never loads JAX.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -91,8 +92,11 @@ def compress(
   background: Background = 0.25,
 ) -> None:
   """Writes a photo as a .roij file."""
+  import numpy as np
+
   from roijax.coding.container import quantize_background
   from roijax.data.images import read_image
+  from roijax.files import write_whole
   from roijax.roi.spec import parse_roi
 
   _check_output(photo, output)
@@ -101,10 +105,7 @@ def compress(
   image = read_image(photo)
   size = image.shape[:2]
   maps = [parse_roi(spec, size, photo) for spec in roi or ()]
-  united = None
-  for one in maps:
-    united = one if united is None else one.clip(min=united)
-
+  united = functools.reduce(np.maximum, maps) if maps else None
   codec = _load_codec(checkpoint)
   if quality is not None and not 0 <= quality <= codec.max_quality:
     raise ConfigError(
@@ -114,8 +115,6 @@ def compress(
   encoded = codec.compress_detailed(
     image, united, quality=quality, background=background
   )
-  from roijax.files import write_whole
-
   write_whole(output, encoded.data)
   pixels = size[0] * size[1]
   count = len(encoded.data)
@@ -178,8 +177,9 @@ def exit_code(call: Callable[[], object]) -> int:
   """Runs a command and turns its errors into one line and an exit code.
 
   A `RoijaxError` or a misuse of the command line prints `error: ...` on the
-  standard error and gives 2, an interrupt gives 130, anything unexpected gives
-  1. With `ROIJAX_DEBUG=1` in the environment the traceback is printed as well.
+  standard error and gives 2, an interrupt gives 130 in silence, anything
+  unexpected gives 1. With `ROIJAX_DEBUG=1` in the environment the traceback is
+  printed as well.
 
   Args:
     call: what to run; what it returns is its exit code if that is an int.
@@ -190,17 +190,18 @@ def exit_code(call: Callable[[], object]) -> int:
   try:
     result = call()
     return result if isinstance(result, int) else 0
-  except (RoijaxError, _USAGE_ERROR) as error:
-    code, line = 2, _one_line(error)
-  except (KeyboardInterrupt, typer.Abort):
-    code, line = 130, "interrupted"
   except typer.Exit as error:
     return error.exit_code
+  except (KeyboardInterrupt, typer.Abort):
+    return 130
+  except (RoijaxError, _USAGE_ERROR) as error:
+    failure, code, line = error, 2, _one_line(error)
   except Exception as error:
     reason = f"{type(error).__name__}: {_one_line(error)}"
-    code, line = 1, f"{reason} (unexpected; ROIJAX_DEBUG=1 shows where)"
+    failure, code = error, 1
+    line = f"{reason} (unexpected; ROIJAX_DEBUG=1 shows where)"
   if os.environ.get("ROIJAX_DEBUG"):
-    traceback.print_exc()
+    traceback.print_exception(failure)
   print(f"error: {line}", file=sys.stderr)
   return code
 
@@ -283,6 +284,7 @@ def _print_split(encoded, share: float) -> None:
   print(
     f"inside the region ({share:.1%} of the photo): {inside / 8:,.0f} bytes"
     f" ({inside / whole:.1%}); outside: {outside / 8:,.0f} bytes"
+    f" ({outside / whole:.1%})"
   )
 
 
