@@ -97,6 +97,7 @@ def _small(config: ConfigDict) -> None:
   model.slices = (16, 32, 48, 64)
   model.context_hidden = 128
   model.mgfe.collaboration.width = 16
+  model.mgfe.attention.hidden = 16
   config.data.crop = 128
   config.data.batch_size = 4
   config.data.workers = 0

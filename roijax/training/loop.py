@@ -7,34 +7,27 @@
 model. `train` is the assembly: it reads a config and calls the rest.
 """
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 import optax
 
-from roijax.errors import ConfigError, RoijaxError
+from roijax.errors import RoijaxError
 from roijax.training import parallel
 from roijax.training.checkpoints import Checkpoints
 from roijax.training.logging import TrainingLog
 from roijax.training.optimizer import leaf_paths, make_optimizer
-from roijax.training.options import call_with
+from roijax.training.options import TrainOptions, call_with
 from roijax.training.signals import Interrupted, StopOnSignal
 from roijax.training.state import TrainState, make_state
-from roijax.training.steps import (
-  NONFINITE,
-  Batch,
-  LossFn,
-  Metrics,
-  describe_nonfinite,
-  make_apply_step,
-  make_gradient_step,
-  make_train_step,
-  make_zero_sums,
-)
+from roijax.training.steps import NONFINITE, LossFn, describe_nonfinite
+
+# Samples that the start is fitted to: 4,096 latents at 128-pixel crops.
+SAMPLE_SIZE = 64
 
 
 class BatchIterator(Protocol):
@@ -50,90 +43,9 @@ class BatchIterator(Protocol):
     """Goes to a place that `get_state` gave."""
     ...
 
-
-@dataclasses.dataclass(frozen=True)
-class TrainOptions:
-  """A config's `train` section.
-
-  Attributes:
-    steps: the step at which the run ends, and the decay with it.
-    seconds: wall time at which it ends if it is sooner, earlier parts of a
-      resumed run included; 0 or None: no limit. The learning rate does not
-      know of it.
-    accumulate: parts that a batch is handled in, one after the other.
-    ema_decay: decay of the parameters' average; 0: none.
-    log_every: steps between rows of the log.
-    checkpoint_every: steps between checkpoints; 0 or None: at the end only.
-    checkpoint_minutes: minutes between checkpoints; 0 or None: by steps only.
-    keep: checkpoints to keep.
-    devices: devices to use; 0 or None: all that JAX sees.
-  """
-
-  steps: int
-  seconds: float | None = None
-  accumulate: int = 1
-  ema_decay: float = 0.999
-  log_every: int = 50
-  checkpoint_every: int | None = 1000
-  checkpoint_minutes: float | None = None
-  keep: int = 2
-  devices: int | None = None
-
-  def __post_init__(self):
-    for name in ("steps", "accumulate", "log_every", "keep"):
-      if getattr(self, name) < 1:
-        raise ConfigError(f"config.train.{name} must be at least 1")
-    if not 0.0 <= self.ema_decay < 1.0:
-      raise ConfigError("config.train.ema_decay must lie in [0, 1)")
-
-
-def make_update(
-  loss_fn: LossFn,
-  optimizer: optax.GradientTransformation,
-  options: TrainOptions,
-  devices: list[jax.Device],
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Compiles one update over `devices`, in parts when the options ask.
-
-  Args:
-    loss_fn: see `steps.make_gradient_step`.
-    optimizer: what maps gradients to updates.
-    options: `accumulate` and `ema_decay` are used.
-    devices: this process's devices.
-
-  Returns:
-    A function of the state, which it donates, and this process's whole batch.
-  """
-  place = jax.process_index()
-  if options.accumulate == 1:
-    step = parallel.map_train_step(
-      make_train_step(loss_fn, optimizer, options.ema_decay, parallel.AXIS),
-      devices,
-    )
-
-    def update(state: TrainState, batch: Batch):
-      (part,) = parallel.split_batch(batch, devices, 1, place)
-      return step(state, part)
-
-    return update
-
-  zero_sums = jax.jit(make_zero_sums(loss_fn))
-  gradient_step = parallel.map_gradient_step(
-    make_gradient_step(loss_fn, options.accumulate, parallel.AXIS), devices
-  )
-  apply_step = parallel.compile_apply_step(
-    make_apply_step(optimizer, options.ema_decay)
-  )
-
-  def update_in_parts(state: TrainState, batch: Batch):
-    parts = parallel.split_batch(batch, devices, options.accumulate, place)
-    one = {name: value[0] for name, value in parts[0].items()}
-    sums = zero_sums(state, one)
-    for part in parts:
-      sums = gradient_step(state, sums, part)
-    return apply_step(state, sums)
-
-  return update_in_parts
+  def close(self) -> None:
+    """Lets go of threads and processes."""
+    ...
 
 
 def run_training(
@@ -156,11 +68,11 @@ def run_training(
 
   Args:
     state: a fresh state; the restored one takes its place.
-    iterator: the batches of this process.
+    iterator: the batches.
     loss_fn: see `steps.make_gradient_step`.
     optimizer: what maps gradients to updates.
     options: how long, how often, in how many parts.
-    batch_size: samples in the global batch.
+    batch_size: samples in a batch, over all devices.
     workdir: the run's folder.
     config: the whole config, to be saved and compared.
     schedule: the learning rate, for the log.
@@ -176,9 +88,7 @@ def run_training(
     Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
   """
   devices = parallel.pick_devices(options.devices)
-  parallel.check_batch_size(
-    batch_size, len(devices), options.accumulate, jax.process_count()
-  )
+  parallel.check_batch_size(batch_size, len(devices), options.accumulate)
   state = parallel.place_state(state, devices)
   checkpoints = Checkpoints(workdir, config, options.keep)
   progress = None
@@ -196,7 +106,13 @@ def run_training(
   )
   if restored is not None:
     log.say(f"going on from step {int(state.step)} in {workdir}")
-  update = make_update(loss_fn, optimizer, options, devices)
+  update = parallel.make_update(
+    loss_fn,
+    optimizer,
+    devices,
+    accumulate=options.accumulate,
+    ema_decay=options.ema_decay,
+  )
   run = _Run(iterator, options, checkpoints, log, schedule, export)
   try:
     with StopOnSignal() as stop:
@@ -293,6 +209,53 @@ class _Run:
     self.export(state)
 
 
+def open_data(
+  *,
+  seed: int,
+  source: str,
+  crop: int,
+  batch_size: int,
+  data_dir: str | None = None,
+  workers: int = 0,
+) -> BatchIterator:
+  """Opens what a config's `data` section describes.
+
+  Args:
+    seed: the config's, for order, crops and random maps.
+    source: a spec such as `sample:train` (see `data.sources.open_source`).
+    crop: side of the square samples, in pixels.
+    batch_size: samples in a batch, over all devices.
+    data_dir: where prepared datasets lie.
+    workers: reader processes; 0: none.
+
+  Raises:
+    DataError: the dataset is missing; the line says how to prepare it.
+  """
+  # Grain and TFDS: not before they are called for.
+  from roijax.data.pipeline import make_train_iterator
+  from roijax.data.sources import open_source
+
+  return make_train_iterator(
+    open_source(source, data_dir),
+    crop=crop,
+    batch_size=batch_size,
+    seed=seed,
+    workers=workers,
+  )
+
+
+def draw_sample(iterator: BatchIterator, batch_size: int) -> dict[str, Any]:
+  """Some data to fit the start to; the iterator stays where it was."""
+  beginning = iterator.get_state()
+  count = -(-SAMPLE_SIZE // batch_size)
+  batches = [next(iterator) for _ in range(count)]
+  iterator.set_state(beginning)
+  return {
+    key: np.concatenate([batch[key] for batch in batches])
+    for key in batches[0]
+  }
+
+
 def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   """Runs what a config describes, into `workdir`.
 
@@ -309,9 +272,6 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
     RoijaxError: see `run_training`; also a missing dataset, an unknown key.
     Interrupted: see `run_training`.
   """
-  # These need Grain, TFDS and the models: not before they are called for.
-  from roijax.data.pipeline import make_train_iterator
-  from roijax.data.sources import open_source
   from roijax.models.registry import build_model
   from roijax.training.export import export_model
   from roijax.training.objective import init_model, make_loss_fn
@@ -319,23 +279,8 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   options = call_with(TrainOptions, "train", config.train)
   optimizer, schedule = make_optimizer(config.optimizer, options.steps)
   model = build_model(config.system, config.model)
-  data = dict(config.data)
-  source = open_source(data.pop("source"), data.pop("data_dir", None))
-  batch_size = data.pop("batch_size")
-  iterator = call_with(
-    make_train_iterator,
-    "data",
-    data,
-    source=source,
-    batch_size=batch_size // jax.process_count(),
-    seed=config.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-  )
-
-  beginning = iterator.get_state()
-  sample = next(iterator)
-  iterator.set_state(beginning)
+  iterator = call_with(open_data, "data", config.data, seed=config.seed)
+  sample = draw_sample(iterator, config.data.batch_size)
   init_key, key = jax.random.split(jax.random.key(config.seed))
   params, collections = init_model(model, config, init_key, sample)
   path = pathlib.Path(workdir) / "model.npz"
@@ -350,7 +295,7 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
       make_loss_fn(model, config),
       optimizer,
       options,
-      batch_size=batch_size,
+      batch_size=config.data.batch_size,
       workdir=workdir,
       config=config.to_dict(),
       schedule=schedule,

@@ -1,0 +1,1 @@
+"""Weights that files are coded with, and how they are kept."""

@@ -1,0 +1,181 @@
+"""A trained codec in one file: weights, configuration, coding tables.
+
+`model.npz` holds
+
+    weights/<path>   float16, one a parameter
+    tables/<name>    the integer tables of z (`coding.tables.Tables`)
+    config           the system and its builder's arguments, JSON
+
+Weights are rounded to float16 first; tables and fingerprint are made of what
+was rounded, so a file read back is the file that was measured. Nothing here
+needs the packages that training needs.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from roijax.coding import container, tables
+from roijax.entropy.factorized import make_pmfs
+from roijax.errors import CheckpointError
+from roijax.files import write_whole
+
+FILE_NAME = "model.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """A trained codec.
+
+  Attributes:
+    system: a key of `models.registry.SYSTEMS`.
+    model: the builder's arguments.
+    params: nested dict of float32 arrays, exactly representable in float16.
+    z_tables: the coding tables of z, one a channel.
+    fingerprint: eight bytes that name all of the above.
+  """
+
+  system: str
+  model: dict
+  params: dict
+  z_tables: tables.Tables
+  fingerprint: bytes
+
+
+def _flatten(tree: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
+  flat = {}
+  for key, value in tree.items():
+    path = f"{prefix}/{key}" if prefix else str(key)
+    if isinstance(value, Mapping):
+      flat.update(_flatten(value, path))
+    else:
+      flat[path] = np.asarray(value)
+  return flat
+
+
+def _unflatten(flat: Mapping[str, np.ndarray]) -> dict:
+  tree: dict = {}
+  for path, value in flat.items():
+    *folders, name = path.split("/")
+    place = tree
+    for folder in folders:
+      place = place.setdefault(folder, {})
+    place[name] = value
+  return tree
+
+
+def _fingerprint(config: str, halves: Mapping[str, np.ndarray]) -> bytes:
+  digest = hashlib.sha256(f"roij {container.VERSION} {config}".encode())
+  for path in sorted(halves):
+    array = halves[path]
+    digest.update(f"{path} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array, "<f2").tobytes())
+  return digest.digest()[:8]
+
+
+def pack_weights(system: str, model: Mapping, params: Mapping) -> bytes:
+  """The content of a `model.npz`.
+
+  Args:
+    system: a key of `models.registry.SYSTEMS`.
+    model: the builder's arguments, JSON-able.
+    params: nested parameters; rounded to float16 here.
+
+  Raises:
+    CheckpointError: a weight is too large for float16, or not finite.
+  """
+  config = json.dumps({"system": system, "model": model}, sort_keys=True)
+  arrays = {}
+  with np.errstate(over="ignore"):
+    halves = {k: v.astype(np.float16) for k, v in _flatten(params).items()}
+  for path, half in halves.items():
+    if not np.isfinite(half).all():
+      raise CheckpointError(
+        f"weight {path} does not fit in float16; train with a smaller "
+        "learning rate, or resume from an earlier checkpoint"
+      )
+    arrays[f"weights/{path}"] = half
+  rounded = _unflatten(halves)
+  first, pmfs = make_pmfs(rounded["z_prior"])
+  z_tables = tables.make_tables(pmfs, first)
+  for name, array in z_tables.to_arrays().items():
+    arrays[f"tables/{name}"] = array
+  arrays["config"] = np.frombuffer(config.encode(), np.uint8)
+  stream = io.BytesIO()
+  np.savez_compressed(stream, **arrays)
+  return stream.getvalue()
+
+
+def save_weights(
+  path: str | os.PathLike, system: str, model: Mapping, params: Mapping
+) -> None:
+  """Writes a `model.npz` whole; see `pack_weights`."""
+  write_whole(path, pack_weights(system, model, params))
+
+
+def find_file(path: str | os.PathLike) -> pathlib.Path:
+  """The weights file that a path means: itself, or `model.npz` in it.
+
+  Raises:
+    CheckpointError: there is none.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    if not (path / FILE_NAME).is_file():
+      raise CheckpointError(
+        f"{path} holds no {FILE_NAME}: give the workdir of a training run"
+      )
+    return path / FILE_NAME
+  if not path.exists():
+    raise CheckpointError(
+      f"no checkpoint at {path}: give the workdir of a training run, or its "
+      f"{FILE_NAME}"
+    )
+  return path
+
+
+def load_weights(path: str | os.PathLike) -> Weights:
+  """Reads a trained codec.
+
+  Args:
+    path: a `model.npz`, or the folder that holds one.
+
+  Raises:
+    CheckpointError: missing, unreadable or damaged.
+  """
+  path = find_file(path)
+  try:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+    config_text = arrays["config"].tobytes().decode()
+    config = json.loads(config_text)
+    halves = _with_prefix(arrays, "weights/")
+    z_tables = tables.Tables.from_arrays(_with_prefix(arrays, "tables/"))
+    return Weights(
+      config["system"],
+      config["model"],
+      _unflatten({k: v.astype(np.float32) for k, v in halves.items()}),
+      z_tables,
+      _fingerprint(config_text, halves),
+    )
+  except OSError as error:
+    raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+  except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    raise CheckpointError(
+      f"{path} is not a roijax weights file, or is damaged: export it again"
+    ) from error
+
+
+def _with_prefix(arrays, prefix):
+  return {
+    name.removeprefix(prefix): array
+    for name, array in arrays.items()
+    if name.startswith(prefix)
+  }
