@@ -10,7 +10,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -18,7 +18,7 @@ import roijax
 from roijax.errors import BitstreamError, ConfigError, RoijaxError
 
 # Public in every typer, whether it brings its own click or imports one.
-_USAGE_ERROR = typer.BadParameter.__base__ or typer.BadParameter
+_USAGE_ERROR = cast(type[Exception], typer.BadParameter.__base__)
 
 app = typer.Typer(
   name="roijax",

@@ -40,8 +40,8 @@ def test_regions_have_their_own_errors():
   roi = np.zeros((8, 8), np.float32)
   roi[:2] = 0.5
   roi[2:] = 0.49
-  assert ps.psnr_roi(x, x_hat, roi) == pytest.approx(ps.decibels(1))
-  assert ps.psnr_bg(x, x_hat, roi) == pytest.approx(ps.decibels(16))
+  assert ps.psnr_roi(x, x_hat, roi) == pytest.approx(ps.decibels(1.0))
+  assert ps.psnr_bg(x, x_hat, roi) == pytest.approx(ps.decibels(16.0))
   weighted = (16 * 1 + 48 * 16 / 16) / (16 + 48 / 16)
   assert ps.psnr_weighted(x, x_hat, roi) == pytest.approx(ps.decibels(weighted))
 
@@ -66,16 +66,20 @@ def test_an_empty_or_full_region_leaves_one_figure_out(pair, value):
   assert ps.psnr_weighted(*pair, roi) == pytest.approx(ps.psnr(*pair))
 
 
+# With array types checked at run time, the checker is the one that refuses.
+REFUSED = (ValueError, TypeError)
+
+
 def test_psnr_refuses_floats_and_other_shapes(pair):
   x, x_hat = pair
-  with pytest.raises(ValueError, match="uint8"):
-    ps.psnr(x / 255, x_hat)
-  with pytest.raises(ValueError, match="shape"):
-    ps.psnr(x, x_hat[1:])
-  with pytest.raises(ValueError, match="fit"):
-    ps.psnr_roi(x, x_hat, np.ones((3, 3)))
-  with pytest.raises(ValueError, match="fit"):
-    ps.psnr_weighted(x, x_hat, np.ones((3, 3)))
+  for call in (
+    lambda: ps.psnr(x / 255, x_hat),
+    lambda: ps.psnr(x, x_hat[1:]),
+    lambda: ps.psnr_roi(x, x_hat, np.ones((3, 3))),
+    lambda: ps.psnr_weighted(x, x_hat, np.ones((3, 3))),
+  ):
+    with pytest.raises(REFUSED):
+      call()
 
 
 def _reference_ms_ssim(x, x_hat, scales):
@@ -143,7 +147,7 @@ def test_ms_ssim_of_a_negative_is_not_nan(pair):
 def test_ms_ssim_refuses_images_below_the_window(pair):
   with pytest.raises(ValueError, match="below 11"):
     ms.ms_ssim(pair[0][:10], pair[1][:10])
-  with pytest.raises(ValueError, match="shape"):
+  with pytest.raises(REFUSED):
     ms.ms_ssim(pair[0], pair[1][:100])
 
 

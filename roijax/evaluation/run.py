@@ -150,7 +150,8 @@ def _photos(source: Source, count: int, spec: str | None) -> Iterator[Photo]:
     photo = source[index]
     if spec is not None and spec not in UNIFORM_SPECS:
       size = photo["image"].shape[:2]
-      photo = {**photo, "roi": parse_roi(spec, size, photo["name"])}
+      roi = parse_roi(spec, size, photo["name"])
+      photo = Photo(image=photo["image"], roi=roi, name=photo["name"])
     yield photo
 
 

@@ -160,11 +160,12 @@ def _difference(
       reason = f"no photo has a {MEASURES[measure]}"
       return Difference(anchor, measure, None, None, reason)
     curves += [[point.bpp for point in points], qualities]
-  figures, reason = [], None
+  figures: list[float | None] = []
+  reason = None
   for difference in (bd.bd_rate, bd.bd_psnr):
     try:
       figures.append(difference(*curves))
     except RoijaxError as error:
       figures.append(None)
       reason = str(error)
-  return Difference(anchor, measure, *figures, reason)
+  return Difference(anchor, measure, figures[0], figures[1], reason)

@@ -5,9 +5,8 @@ the rate, and compared over the range that both cover (ITU-T VCEG-M33, with
 PCHIP in place of the single cubic, as in VCEG-AI11).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
+import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
 from roijax.errors import RoijaxError
@@ -16,10 +15,10 @@ MIN_POINTS = 4
 
 
 def bd_rate(
-  anchor_rates: Sequence[float],
-  anchor_qualities: Sequence[float],
-  rates: Sequence[float],
-  qualities: Sequence[float],
+  anchor_rates: npt.ArrayLike,
+  anchor_qualities: npt.ArrayLike,
+  rates: npt.ArrayLike,
+  qualities: npt.ArrayLike,
 ) -> float:
   """The mean change of rate at equal quality, in percent.
 
@@ -46,10 +45,10 @@ def bd_rate(
 
 
 def bd_psnr(
-  anchor_rates: Sequence[float],
-  anchor_qualities: Sequence[float],
-  rates: Sequence[float],
-  qualities: Sequence[float],
+  anchor_rates: npt.ArrayLike,
+  anchor_qualities: npt.ArrayLike,
+  rates: npt.ArrayLike,
+  qualities: npt.ArrayLike,
 ) -> float:
   """The mean change of quality at equal rate, in the quality's unit (dB).
 
