@@ -39,6 +39,7 @@ def parse_flags(arguments: list[str]) -> None:
         "--config=configs/ggm.py:sample --workdir=runs/sample"
       )
     file = config_flags.get_config_filename(flags.FLAGS["config"])
+    file = file.rpartition(":")[0] or file
     if not pathlib.Path(file).is_file():
       raise RoijaxError(f"--config: there is no file {file}")
   except flags.Error as error:

@@ -91,10 +91,12 @@ def test_a_save_that_was_killed_is_passed_over(tmp_path):
   assert_equal(again.restore(make_some_state(0))[0], make_some_state(1))
 
 
-def test_a_damaged_checkpoint_is_one_line(tmp_path):
+@pytest.mark.parametrize("pattern", ["manifest.ocdbt", "d/*"])
+def test_a_damaged_checkpoint_is_one_line(tmp_path, pattern):
   checkpoints = Checkpoints(tmp_path, CONFIG)
   checkpoints.save(make_some_state(1), {}, {})
-  (checkpoints.folder / "1" / "state" / "manifest.ocdbt").write_bytes(b"half")
+  for path in (checkpoints.folder / "1" / "state").rglob(pattern):
+    path.write_bytes(path.read_bytes()[:99])
   with pytest.raises(CheckpointError, match="cannot read the checkpoint"):
     checkpoints.restore(make_some_state(0))
 
@@ -104,8 +106,10 @@ def test_a_checkpoint_of_another_model_is_one_line(tmp_path):
   checkpoints.save(make_some_state(1), {}, {})
   state = make_some_state(0)
   state = state.replace(params={"analysis": {"kernel": jnp.zeros((2, 2))}})
-  with pytest.raises(CheckpointError, match="cannot read the checkpoint"):
+  with pytest.raises(CheckpointError) as caught:
     checkpoints.restore(state)
+  line = str(caught.value)
+  assert "params/analysis/kernel is [48, 5] there and [2, 2] here" in line
 
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path):

@@ -14,8 +14,7 @@ import training_run
 
 from roijax.errors import ConfigError, RoijaxError
 from roijax.training.checkpoints import Checkpoints
-from roijax.training.loop import TrainOptions
-from roijax.training.options import call_with
+from roijax.training.options import TrainOptions, call_with
 from roijax.training.signals import Interrupted
 
 TESTS = pathlib.Path(__file__).parent

@@ -7,7 +7,6 @@ import training_run
 
 from roijax.errors import ConfigError
 from roijax.training import parallel
-from roijax.training.loop import TrainOptions, make_update
 from roijax.training.state import make_state, sample_keys
 from roijax.training.steps import (
   INDEX,
@@ -30,8 +29,13 @@ def update_some(devices=1, accumulate=1, steps=4, ema_decay=0.9):
   """The state and the last metrics of a few noisy steps of plain SGD."""
   optimizer = optax.sgd(0.1)
   chosen = parallel.pick_devices(devices)
-  options = TrainOptions(steps=9, accumulate=accumulate, ema_decay=ema_decay)
-  update = make_update(training_run.loss_fn, optimizer, options, chosen)
+  update = parallel.make_update(
+    training_run.loss_fn,
+    optimizer,
+    chosen,
+    accumulate=accumulate,
+    ema_decay=ema_decay,
+  )
   state = parallel.place_state(make_sgd_state(optimizer), chosen)
   photos = training_run.Photos()
   for _ in range(steps):
@@ -105,9 +109,7 @@ def test_an_update_follows_the_gradient_of_the_mean():
   optimizer = optax.sgd(0.5)
   state = make_state({"w": jnp.zeros(())}, {}, optimizer, jax.random.key(0))
   devices = parallel.pick_devices(8)
-  update = make_update(
-    loss_fn, optimizer, TrainOptions(steps=1, ema_decay=0.0), devices
-  )
+  update = parallel.make_update(loss_fn, optimizer, devices)
   batch = {"image": np.arange(16, dtype=np.float32)}
   state, metrics = update(parallel.place_state(state, devices), batch)
   # SGD shows a gradient that is a device count too large; Adam hides it.
@@ -135,7 +137,7 @@ def test_a_step_compiles_once():
 
   optimizer = optax.sgd(0.1)
   devices = parallel.pick_devices(2)
-  update = make_update(loss_fn, optimizer, TrainOptions(steps=9), devices)
+  update = parallel.make_update(loss_fn, optimizer, devices)
   state = parallel.place_state(make_sgd_state(optimizer), devices)
   photos = training_run.Photos()
   for _ in range(3):
@@ -175,9 +177,9 @@ def test_a_batch_that_does_not_split_is_one_line():
 def test_parts_and_devices_keep_the_rows_in_order():
   devices = parallel.pick_devices(2)
   batch = {"image": np.arange(12.0)}
-  parts = parallel.split_batch(batch, devices, 3, process_index=1)
+  parts = parallel.split_batch(batch, devices, 3)
   assert [part["image"].shape for part in parts] == [(2, 2)] * 3
   rows = np.concatenate([part[INDEX].ravel() for part in parts])
   images = np.concatenate([part["image"].ravel() for part in parts])
-  assert np.array_equal(rows, np.arange(12) + 12)
+  assert np.array_equal(rows, np.arange(12))
   assert np.array_equal(images, batch["image"])

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from roijax.training.loop import TrainOptions, run_training
+from roijax.training.loop import run_training
 from roijax.training.optimizer import make_optimizer
+from roijax.training.options import TrainOptions
 from roijax.training.signals import Interrupted
 from roijax.training.state import TrainState, make_state
 
@@ -43,6 +44,9 @@ class Photos:
 
   def set_state(self, state: dict[str, int]) -> None:
     self.number = state["number"]
+
+  def close(self) -> None:
+    pass
 
 
 def init_params() -> dict[str, dict[str, jax.Array]]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+import tensorstore
 
 from roijax.errors import CheckpointError, ConfigError, RoijaxError
+from roijax.training.optimizer import leaf_paths
 from roijax.training.state import TrainState
-
-ITEMS = ("state", "data", "progress", "config")
 
 # What a resumed run may set anew: how long, how often, where, on what
 # hardware. All else shapes the numbers, and a change means another run.
@@ -66,7 +66,14 @@ class Checkpoints:
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
       self._manager = ocp.CheckpointManager(
-        self.folder, options=options, item_names=ITEMS
+        self.folder,
+        options=options,
+        item_handlers={
+          "state": ocp.StandardCheckpointHandler(),
+          "data": ocp.JsonCheckpointHandler(),
+          "progress": ocp.JsonCheckpointHandler(),
+          "config": ocp.JsonCheckpointHandler(),
+        },
       )
     except OSError as error:
       raise RoijaxError(
@@ -133,6 +140,8 @@ class Checkpoints:
     step = self.latest_step
     if step is None:
       return None
+    self._check_files(step)
+    self._check_shapes(step, state)
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
     items = ocp.args.Composite(
       state=ocp.args.StandardRestore(shapes),
@@ -152,14 +161,47 @@ class Checkpoints:
         f"take another --workdir, or set the config back"
       )
 
+  def _check_files(self, step: int) -> None:
+    """Reads every stored value once, without decoding it.
+
+    Orbax reads them all at the same time; one that fails leaves the others
+    to complain, at length, after the error is reported.
+    """
+    folder = self.folder / str(step) / "state"
+    try:
+      store = tensorstore.KvStore.open(
+        {"driver": "ocdbt", "base": f"file://{folder}/"}
+      ).result()
+      for key in store.list().result():
+        store.read(key).result()
+    except (OSError, ValueError) as error:
+      raise self._unreadable(step, error) from error
+
+  def _check_shapes(self, step: int, state: TrainState) -> None:
+    """Says which array differs, before Orbax trips over it."""
+    metadata = self._manager.item_metadata(step).state
+    saved = {} if metadata is None else _shapes(metadata.tree)
+    for path, shape in _shapes(state).items():
+      # A typed key is saved as the numbers behind it.
+      if path != "key" and saved.get(path) != shape:
+        there = list(saved[path]) if path in saved else "missing"
+        raise CheckpointError(
+          f"the checkpoint {self.folder / str(step)} is damaged or of another "
+          f"model: {path} is {there} there and {list(shape)} here; take "
+          f"another --workdir"
+        )
+
   def _read(self, step: int, items: ocp.args.Composite) -> Any:
     try:
       return self._manager.restore(step, args=items)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-      raise CheckpointError(
-        f"cannot read the checkpoint {self.folder / str(step)}: "
-        f"{_reason(error)}; remove that folder to go on from the one before"
-      ) from error
+      raise self._unreadable(step, error) from error
+
+  def _unreadable(self, step: int, error: Exception) -> CheckpointError:
+    return CheckpointError(
+      f"cannot read the checkpoint {self.folder / str(step)}: "
+      f"{_reason(error)}; remove that folder to go on from the one before"
+    )
 
   def close(self) -> None:
     """Lets go of the folder."""
@@ -206,6 +248,14 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     else:
       flat[f"{prefix}{key}"] = value
   return flat
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree.leaves(tree)
+  return {
+    path: tuple(leaf.shape)
+    for path, leaf in zip(leaf_paths(tree), leaves, strict=True)
+  }
 
 
 def _reason(error: Exception) -> str:

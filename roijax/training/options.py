@@ -1,5 +1,6 @@
 """Config sections as arguments: an unknown or missing key is an error line."""
 
+import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
@@ -55,3 +56,39 @@ def pick(registry: Mapping[str, Any], section: str, key: str, name: str) -> Any:
       f"{', '.join(sorted(registry))}"
     )
   return registry[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+  """A config's `train` section.
+
+  Attributes:
+    steps: the step at which the run ends, and the decay with it.
+    seconds: wall time at which it ends if it is sooner, earlier parts of a
+      resumed run included; 0 or None: no limit. The learning rate does not
+      know of it.
+    accumulate: parts that a batch is handled in, one after the other.
+    ema_decay: decay of the parameters' average; 0: none.
+    log_every: steps between rows of the log.
+    checkpoint_every: steps between checkpoints; 0 or None: at the end only.
+    checkpoint_minutes: minutes between checkpoints; 0 or None: by steps only.
+    keep: checkpoints to keep.
+    devices: devices to use; 0 or None: all that JAX sees.
+  """
+
+  steps: int
+  seconds: float | None = None
+  accumulate: int = 1
+  ema_decay: float = 0.999
+  log_every: int = 50
+  checkpoint_every: int | None = 1000
+  checkpoint_minutes: float | None = None
+  keep: int = 2
+  devices: int | None = None
+
+  def __post_init__(self):
+    for name in ("steps", "accumulate", "log_every", "keep"):
+      if getattr(self, name) < 1:
+        raise ConfigError(f"config.train.{name} must be at least 1")
+    if not 0.0 <= self.ema_decay < 1.0:
+      raise ConfigError("config.train.ema_decay must lie in [0, 1)")

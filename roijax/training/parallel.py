@@ -10,19 +10,37 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from roijax.errors import ConfigError
-from roijax.training.steps import INDEX
+from roijax.training.state import TrainState
+from roijax.training.steps import (
+  INDEX,
+  Batch,
+  LossFn,
+  Metrics,
+  make_apply_step,
+  make_gradient_step,
+  make_train_step,
+  make_zero_sums,
+)
 
 AXIS = "devices"
+# `jax.Device`, which type checkers take for a variable.
+Device = Any
 
 
-def pick_devices(count: int | None = None) -> list[jax.Device]:
-  """Takes this process's devices: all, or the first `count`.
+def pick_devices(count: int | None = None) -> list[Device]:
+  """Takes all devices that JAX sees, or the first `count`.
 
   Raises:
-    ConfigError: there are not that many.
+    ConfigError: there are not that many, or JAX runs in several processes.
   """
+  if jax.process_count() > 1:
+    raise ConfigError(
+      "training runs in one process, with all of its devices: start JAX "
+      "without jax.distributed"
+    )
   devices = jax.local_devices()
   if not count:
     return devices
@@ -33,7 +51,7 @@ def pick_devices(count: int | None = None) -> list[jax.Device]:
   return devices[:count]
 
 
-def place_state(state: Any, devices: Sequence[jax.Device]) -> Any:
+def place_state(state: Any, devices: Sequence[Device]) -> Any:
   """Copies a state to where the steps leave it, on every one of `devices`.
 
   A state that starts elsewhere would compile the first step twice. The copy
@@ -44,54 +62,48 @@ def place_state(state: Any, devices: Sequence[jax.Device]) -> Any:
   return jax.device_put(state, everywhere, may_alias=False)
 
 
-def check_batch_size(
-  batch_size: int, devices: int, accumulate: int, processes: int = 1
-) -> None:
-  """Makes sure that a global batch splits evenly.
+def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:
+  """Makes sure that a batch splits evenly.
 
   Args:
-    batch_size: samples in the global batch.
-    devices: devices of each process.
+    batch_size: samples in the batch.
+    devices: how many share it.
     accumulate: parts that each device handles one after the other.
-    processes: processes that share the batch.
 
   Raises:
     ConfigError: it does not; the line names a size that does.
   """
-  unit = devices * accumulate * processes
+  unit = devices * accumulate
   if batch_size > 0 and batch_size % unit == 0:
     return
   better = max(1, round(batch_size / unit)) * unit
   raise ConfigError(
     f"config.data.batch_size={batch_size} does not split over {devices} "
-    f"device(s) x {accumulate} accumulation part(s) x {processes} "
-    f"process(es): use {better}, or set config.train.devices"
+    f"device(s) x {accumulate} accumulation part(s): use {better}, or set "
+    f"config.train.devices"
   )
 
 
 def split_batch(
   batch: Mapping[str, np.ndarray],
-  devices: Sequence[jax.Device],
+  devices: Sequence[Device],
   accumulate: int = 1,
-  process_index: int = 0,
 ) -> list[dict[str, np.ndarray]]:
-  """Cuts a process's batch into parts, and each part among the devices.
+  """Cuts a batch into parts, and each part among the devices.
 
-  Every sample is given its row in the global batch first (`index`), from
-  which the steps draw its noise.
+  Every sample is given its row in the batch first (`index`), from which the
+  steps draw its noise.
 
   Args:
     batch: arrays `[B, ...]`.
     devices: the devices that share it.
     accumulate: the number of parts.
-    process_index: this process's place in the global batch.
 
   Returns:
     `accumulate` batches of arrays `[devices, B / devices / accumulate, ...]`.
   """
   size = len(next(iter(batch.values())))
-  index = np.arange(size, dtype=np.int32) + np.int32(process_index * size)
-  numbered = {**batch, INDEX: index}
+  numbered = {**batch, INDEX: np.arange(size, dtype=np.int32)}
   each = size // (accumulate * len(devices))
   cut = {
     name: value.reshape(accumulate, len(devices), each, *value.shape[1:])
@@ -104,7 +116,7 @@ def split_batch(
 
 
 def shard_batch(
-  batch: Mapping[str, np.ndarray], devices: Sequence[jax.Device]
+  batch: Mapping[str, np.ndarray], devices: Sequence[Device]
 ) -> dict[str, np.ndarray]:
   """Cuts a batch among devices: arrays `[devices, B / devices, ...]`.
 
@@ -116,37 +128,65 @@ def shard_batch(
   return split_batch(batch, devices)[0]
 
 
-def map_train_step(
-  step: Callable[..., Any], devices: Sequence[jax.Device]
-) -> Callable[..., Any]:
-  """Maps `(state, batch) -> (state, metrics)`; the state is donated."""
-  return jax.pmap(
-    step,
-    axis_name=AXIS,
-    in_axes=(None, 0),
-    out_axes=(None, None),
-    donate_argnums=(0,),
-    devices=devices,
-  )
+def make_update(
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  devices: Sequence[Device],
+  *,
+  accumulate: int = 1,
+  ema_decay: float = 0.0,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+  """Compiles one update over `devices`, in parts if there are several.
 
+  Args:
+    loss_fn: see `steps.make_gradient_step`.
+    optimizer: what maps gradients to updates.
+    devices: what the batch is cut among.
+    accumulate: parts that the batch is handled in, one after the other.
+    ema_decay: see `steps.make_apply_step`.
 
-def map_gradient_step(
-  step: Callable[..., Any], devices: Sequence[jax.Device]
-) -> Callable[..., Any]:
-  """Maps `(state, sums, batch) -> sums`; the sums are donated."""
-  return jax.pmap(
-    step,
+  Returns:
+    A function of the state, which it donates, and a whole batch; it returns
+    the new state and the metrics. Numbers are the same, up to rounding, for
+    any devices and parts.
+  """
+  if accumulate == 1:
+    step = make_train_step(loss_fn, optimizer, ema_decay, AXIS)
+    train_step = jax.pmap(
+      step,
+      axis_name=AXIS,
+      in_axes=(None, 0),
+      out_axes=(None, None),
+      donate_argnums=(0,),
+      devices=devices,
+    )
+
+    def update(state, batch):
+      return train_step(state, shard_batch(batch, devices))
+
+    return update
+
+  zero_sums = jax.jit(make_zero_sums(loss_fn))
+  gradient_step = jax.pmap(
+    make_gradient_step(loss_fn, accumulate, AXIS),
     axis_name=AXIS,
     in_axes=(None, None, 0),
     out_axes=None,
     donate_argnums=(1,),
     devices=devices,
   )
+  # Nothing is cut here: it runs alike wherever the sums already are.
+  apply_step = jax.jit(
+    make_apply_step(optimizer, ema_decay), donate_argnums=(0,)
+  )
 
+  def update_in_parts(state, batch):
+    parts = split_batch(batch, devices, accumulate)
+    sums = zero_sums(
+      state, {name: value[0] for name, value in parts[0].items()}
+    )
+    for part in parts:
+      sums = gradient_step(state, sums, part)
+    return apply_step(state, sums)
 
-def compile_apply_step(step: Callable[..., Any]) -> Callable[..., Any]:
-  """Compiles `(state, sums) -> (state, metrics)`; the state is donated.
-
-  There is no batch to cut: it runs alike wherever the sums already are.
-  """
-  return jax.jit(step, donate_argnums=(0,))
+  return update_in_parts

@@ -12,8 +12,7 @@ Params = Any
 Collections = Any
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
   """The whole of a run, as arrays; saved and restored as it is.
 
   Attributes:
@@ -57,13 +56,13 @@ def sample_keys(
   """Gives every sample of every step its own key.
 
   A sample's key depends on the run's key, the step and the sample's row in
-  the global batch, so that the same noise is drawn on one device or many,
+  the whole batch, so that the same noise is drawn on one device or many,
   with or without accumulation, and again after a resume.
 
   Args:
     key: the run's key.
     step: updates made so far.
-    index: each sample's row in the global batch.
+    index: each sample's row in the whole batch.
   """
   key = jax.random.fold_in(key, step)
   return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)

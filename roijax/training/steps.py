@@ -29,7 +29,7 @@ LossFn = Callable[
 # What a step reports besides the loss function's own metrics: one flag a
 # gradient leaf, one a parameter leaf, one for the loss (`describe_nonfinite`).
 NONFINITE = "nonfinite"
-# A batch's entry with each sample's row in the global batch.
+# A batch's entry with each sample's row in the whole batch.
 INDEX = "index"
 
 
@@ -190,7 +190,7 @@ def make_train_step(
 
   Returns:
     A function of the state and a batch. The batch may carry `index`, each
-    sample's row in the global batch; without it, rows count from 0. The
+    sample's row in the whole batch; without it, rows count from 0. The
     metrics are those of the loss function with `loss`, `gradient_norm` and
     `nonfinite` (see `describe_nonfinite`).
   """
