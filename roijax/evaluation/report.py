@@ -20,7 +20,7 @@ from roijax.evaluation.summary import Difference, Point
 SHORT_NAMES = {
   "psnr": "PSNR",
   "psnr_roi": "ROI",
-  "psnr_bg": "backgr.",
+  "psnr_bg": "bg",
   "psnr_weighted": "weighted",
 }
 
@@ -157,13 +157,17 @@ def _notes(points: Sequence[Point]) -> list[str]:
   notes.append(f"Means over {photos}, {regions}; PSNR in dB, bpp of the file.")
   if any(point.codec != OURS for point in points):
     notes.append(f"Rivals are coded at the bytes of {OURS} at that quality.")
-  for point in points:
-    if point.unmatched:
-      notes.append(
-        f"{point.codec} at quality {point.quality:g}: {point.unmatched} of"
-        f" {point.photos} files are not within 3 % of those bytes; compare"
-        " bpp too."
-      )
+  unmatched = []
+  for codec in dict.fromkeys(p.codec for p in points if p.unmatched):
+    group = [point for point in points if point.codec == codec]
+    count = sum(point.unmatched for point in group)
+    unmatched.append(f"{codec} {count} of {sum(p.photos for p in group)}")
+  if unmatched:
+    notes.append(
+      "Files more than 3 % off those bytes (compare bpp too): "
+      + ", ".join(unmatched)
+      + "."
+    )
   return notes
 
 
