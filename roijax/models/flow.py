@@ -137,6 +137,14 @@ class Flow(nn.Module):
     indexes, close = select_tables(found.scale, found.shape)
     return found.mean, indexes, close
 
+  def estimate_bits(
+    self, z_hat: Float[Array, "1 p q N"], y_hat: Float[Array, "1 h w M"]
+  ) -> Float[Array, ""]:
+    """Bits of quantised latents by the float likelihoods."""
+    h = self.hyper_synthesis(z_hat)
+    bits_y = self.prior.bits(y_hat, self.parameters(h, y_hat))
+    return jnp.sum(bits_y) + jnp.sum(self.z_prior(z_hat))
+
   def synthesise(
     self,
     y_hat: Float[Array, "B h w M"],

@@ -20,9 +20,7 @@ from roijax.models.trunks import patchify
 
 def sample_quality(keys, rates: int):
   """A quality a sample, uniform over [0, rates - 1]."""
-  return jax.vmap(lambda key: jax.random.uniform(key, maxval=rates - 1.0))(
-    keys
-  )
+  return jax.vmap(lambda key: jax.random.uniform(key, maxval=rates - 1.0))(keys)
 
 
 def sample_background(keys, low: float, high: float, extremes: float):
@@ -34,9 +32,7 @@ def sample_background(keys, low: float, high: float, extremes: float):
 
   def one(key):
     choice, level = jax.random.uniform(key, (2,))
-    value = jnp.exp(
-      math.log(low) + level * (math.log(high) - math.log(low))
-    )
+    value = jnp.exp(math.log(low) + level * (math.log(high) - math.log(low)))
     value = jnp.where(choice < extremes, 0.01, value)
     return jnp.where(choice > 1 - extremes, 1.0, value)
 
@@ -125,8 +121,7 @@ def init_model(model: Flow, config, key, sample_batch):
   x = jnp.asarray(sample_batch["image"])
   if x.shape[1] % model.STRIDE or x.shape[2] % model.STRIDE:
     raise ConfigError(
-      f"config.data.crop must be a multiple of {model.STRIDE}, "
-      f"not {x.shape[1]}"
+      f"config.data.crop must be a multiple of {model.STRIDE}, not {x.shape[1]}"
     )
   few = x[:1]
   roi = jnp.ones((*few.shape[:3], 1), few.dtype)
