@@ -15,7 +15,7 @@ from typing import Annotated, cast
 import typer
 
 import roijax
-from roijax.errors import BitstreamError, ConfigError, RoijaxError
+from roijax.errors import BitstreamError, RoijaxError
 
 # Public in every typer, whether it brings its own click or imports one.
 _USAGE_ERROR = cast(type[Exception], typer.BadParameter.__base__)
@@ -107,11 +107,6 @@ def compress(
   maps = [parse_roi(spec, size, photo) for spec in roi or ()]
   united = functools.reduce(np.maximum, maps) if maps else None
   codec = _load_codec(checkpoint)
-  if quality is not None and not 0 <= quality <= codec.max_quality:
-    raise ConfigError(
-      f"--quality {quality:g} is outside this checkpoint's range, 0 to"
-      f" {codec.max_quality:g}"
-    )
   encoded = codec.compress_detailed(
     image, united, quality=quality, background=background
   )

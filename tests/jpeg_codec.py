@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from roijax.coding import container
+from roijax.errors import ConfigError
 
 FINGERPRINT = b"JPEGCODE"
 
@@ -45,6 +46,8 @@ class JpegCodec:
   def compress(self, image, roi, *, quality=None, background=0.25):
     """Blurs what is outside the region, then codes."""
     quality = self.max_quality / 2 if quality is None else quality
+    if not 0 <= quality <= self.max_quality:
+      raise ConfigError(f"quality {quality:g} is outside 0 to 6")
     code = container.quantize_quality(quality)
     if roi is not None:
       importance = np.maximum(roi, background)[..., None]

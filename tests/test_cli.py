@@ -171,11 +171,11 @@ C = ("--checkpoint", "weights")
     ),
     (
       ["compress", "photo.png", "-o", "x.roij", *C, "--quality", "6.1"],
-      "outside this checkpoint's range, 0 to 6",
+      "is outside 0 to 6",
     ),
     (
       ["compress", "photo.png", "-o", "x.roij", *C, "--quality", "nan"],
-      "outside this checkpoint's range, 0 to 6",
+      "is outside 0 to 6",
     ),
     (
       ["compress", "photo.png", "-o", "x.roij", *C, "--quality", "high"],

@@ -82,7 +82,10 @@ class Codec(Protocol):
   object with `data`, `bits_tables`, `bits_likelihood`, `bits_roi`, `bits_bg`.
   """
 
-  max_quality: float
+  @property
+  def max_quality(self) -> float:
+    """The highest quality."""
+    ...
 
   def compress(
     self,
