@@ -79,6 +79,15 @@ def test_regions_are_united_and_their_bits_told(roijax):
   assert outside.endswith("(25.0%)")
 
 
+@pytest.mark.parametrize("spec", ["all", "none"])
+def test_a_region_without_contrast_is_an_ordinary_file(roijax, spec):
+  _compress(roijax)
+  plain = pathlib.Path("a.roij").read_bytes()
+  _, out, _ = _compress(roijax, "--roi", spec)
+  assert pathlib.Path("a.roij").read_bytes() == plain
+  assert len(out.splitlines()) == 1
+
+
 def test_info_tells_every_header_field(roijax):
   _compress(roijax, "--quality", "2.5", "--background", "0.5")
   code, out, _ = roijax("info", "a.roij")
