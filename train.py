@@ -6,16 +6,17 @@ Any key of the config can be set from here (`--config.train.steps=500`). The
 same command on the same `--workdir` goes on from the newest checkpoint there.
 
 Exit codes: 0 done; 2 the command or its input is at fault (one line says
-what to do); 143 or 130 stopped by SIGTERM or Ctrl-C, with a checkpoint.
+what to do); 1 something unexpected (ROIJAX_DEBUG=1 shows where); 143 or 130
+stopped by SIGTERM or Ctrl-C, with a checkpoint.
 """
 
-import os
 import pathlib
 import sys
 
 from absl import flags
 from ml_collections import config_flags
 
+from roijax.cli import exit_code
 from roijax.errors import RoijaxError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -57,74 +58,40 @@ def _on_one_line(error: Exception) -> str:
   return " ".join(str(error.args[0] if error.args else error).split())
 
 
-def evaluate(config, workdir: str) -> None:
-  """Codes `config.eval.data` with the exported model and prints the table.
-
-  Writes `results.json` and `results.csv` into `WORKDIR/eval`.
-  """
-  from roijax.codec import Codec
-  from roijax.data.sources import open_source
-  from roijax.evaluation import rate_distortion, report, summary
-  from roijax.evaluation.progress import PhotoProgress
-
-  settings = dict(config.eval)
-  data = settings.pop("data")
-  photos = open_source(data, config.data.get("data_dir"))
-  codec = Codec.load(workdir)
-  with PhotoProgress(len(photos)) as progress:
-    rows = rate_distortion.evaluate(
-      codec,
-      (photos[index] for index in range(len(photos))),
-      progress=progress,
-      **settings,
-    )
-  points = summary.summarise(rows)
-  differences = summary.compare(points)
-  folder = pathlib.Path(workdir) / "eval"
-  report.write_csv(folder / "results.csv", rows)
-  report.write_json(
-    folder / "results.json",
-    {"data": data, **settings},
-    rows,
-    points,
-    differences,
-  )
-  report.print_report(points, differences)
-  print(f"model: {workdir}/model.npz, results: {folder}")
-
-
 def main() -> int:
   """Trains, then evaluates if the config says on what."""
   if {"-h", "--help", "-help"} & set(sys.argv):
     print(f"{__doc__}\n{flags.FLAGS.main_module_help()}")
     return 0
   parse_flags(sys.argv)
+  config, workdir = _CONFIG.value, _WORKDIR.value
   # JAX takes seconds to import: a misspelled flag does not wait for it.
+  from roijax.data.sources import open_source
+  from roijax.evaluation import report
+  from roijax.evaluation.run import Settings, evaluate_checkpoint
   from roijax.training.loop import train
+  from roijax.training.options import call_with
   from roijax.training.signals import Interrupted
 
+  data_dir = config.data.get("data_dir") or None
+  settings = call_with(Settings, "eval", config.eval, data_dir=data_dir)
+  if settings.data:
+    # Photos that are missing are told before hours of training, not after.
+    open_source(settings.data, settings.data_dir)
   try:
-    train(_CONFIG.value, _WORKDIR.value)
+    train(config, workdir)
   except Interrupted as stop:
     print(stop, file=sys.stderr)
     return stop.exit_code
-  if _CONFIG.value.eval.get("data"):
-    evaluate(_CONFIG.value, _WORKDIR.value)
+  print(f"trained: {workdir}/model.npz")
+  if settings.data:
+    evaluation = evaluate_checkpoint(workdir, settings)
+    report.print_report(evaluation.points, evaluation.differences)
+    print(f"results: {evaluation.folder}/results.json, results.csv, rd.png")
   return 0
-
-
-def run() -> int:
-  """The command: what the user can mend becomes one line."""
-  try:
-    return main()
-  except RoijaxError as error:
-    if os.environ.get("ROIJAX_DEBUG"):
-      raise
-    print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 # The guard also keeps the data's reader processes, which import this file,
 # from training.
 if __name__ == "__main__":
-  sys.exit(run())
+  sys.exit(exit_code(main))

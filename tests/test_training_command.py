@@ -13,7 +13,9 @@ from ml_collections import config_dict
 def get_config(variant="default"):
   if variant == "broken":
     raise ValueError("no variant 'broken':\\none of default, smoke")
-  return config_dict.create(seed=0, train={"steps": 3}, eval={"data": None})
+  return config_dict.create(
+    seed=0, data={}, train={"steps": 3}, eval={"data": "sample:val"}
+  )
 """
 
 
@@ -32,6 +34,7 @@ def call(*arguments):
   [
     (["--config.train.stepz=3"], '"steps" instead of "stepz"'),
     (["--config.trian.steps=3"], '"train" instead of "trian"'),
+    (["--config.eval.data=sample:vall"], "vall"),
     (["--config.train.steps=many"], "invalid literal for int"),
     (["--workdirr=x"], "Unknown command line flag 'workdirr'"),
     (["more"], "unexpected argument 'more'"),

@@ -236,7 +236,7 @@ def open_data(
   from roijax.data.sources import open_source
 
   return make_train_iterator(
-    open_source(source, data_dir),
+    open_source(source, data_dir or None),
     crop=crop,
     batch_size=batch_size,
     seed=seed,
@@ -251,8 +251,7 @@ def draw_sample(iterator: BatchIterator, batch_size: int) -> dict[str, Any]:
   batches = [next(iterator) for _ in range(count)]
   iterator.set_state(beginning)
   return {
-    key: np.concatenate([batch[key] for batch in batches])
-    for key in batches[0]
+    key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]
   }
 
 
