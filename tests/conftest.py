@@ -1,4 +1,8 @@
-"""What every test shares: eight virtual devices, strict arrays, a cache."""
+"""What every test shares: eight virtual devices, strict arrays, a cache.
+
+And one small codec, made once: `smoke` is the model, `smoke_codec` codes
+with it.
+"""
 
 import os
 import pathlib
@@ -6,6 +10,7 @@ import tempfile
 
 import jax
 import pytest
+import smoke_model
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -19,3 +24,28 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 @pytest.fixture(autouse=True)
 def _no_debug(monkeypatch):
   monkeypatch.delenv("ROIJAX_DEBUG", raising=False)
+
+
+@pytest.fixture(name="smoke", scope="session")
+def _smoke():
+  """Config, model and stirred parameters of ggm:smoke."""
+  return smoke_model.make_smoke()
+
+
+@pytest.fixture(name="smoke_path", scope="session")
+def _smoke_path(smoke, tmp_path_factory):
+  """The folder that holds its weights file."""
+  from roijax.weights.archive import FILE_NAME, save_weights
+
+  folder = tmp_path_factory.mktemp("smoke")
+  model = smoke.config.model.to_dict()
+  save_weights(folder / FILE_NAME, smoke.config.system, model, smoke.params)
+  return folder
+
+
+@pytest.fixture(name="smoke_codec", scope="session")
+def _smoke_codec(smoke_path):
+  """A codec that compiles its programs once for all tests."""
+  from roijax.codec import Codec
+
+  return Codec.load(smoke_path)
