@@ -67,6 +67,25 @@ def stir(params, seed: int = 0):
   return jax.tree.map(one, params)
 
 
+def make_params(model, seed: int = 0) -> dict:
+  """Random parameters of the right shapes, without compiling `init`."""
+  image, roi = jnp.zeros((1, 64, 64, 3)), jnp.zeros((1, 64, 64, 1))
+  keys = jax.random.split(jax.random.key(0), 1)
+  shapes = jax.eval_shape(
+    model.init, jax.random.key(0), image, roi, jnp.zeros(1), keys
+  )["params"]
+  rng = np.random.default_rng(seed)
+
+  def one(path, leaf):
+    x = rng.standard_normal(leaf.shape)
+    x /= np.sqrt(np.prod(leaf.shape[:-1])) if leaf.ndim > 1 else 10
+    # Divisors are near one, as they start.
+    x += "root_beta" in path[-1].key
+    return jnp.asarray(x, leaf.dtype)
+
+  return jax.tree_util.tree_map_with_path(one, shapes)
+
+
 def make_smoke() -> Smoke:
   """Builds ggm:smoke, fits its start, stirs it."""
   from roijax.models.registry import build_model

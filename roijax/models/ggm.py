@@ -15,17 +15,24 @@ choices (systems.md 2.7 and 9).
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from roijax.entropy.factorized import FactorizedPrior
-from roijax.entropy.priors import Prior
+from roijax.entropy.generalized_gaussian import ShapeGradient
+from roijax.entropy.priors import PRIORS, Prior
+from roijax.entropy.scale_bound import SCALE_BOUNDS
 from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.layers.gain import Gain
-from roijax.layers.mgfe import MGFE
+from roijax.layers.mgfe import (
+  MGFE,
+  FrequencySpatialAttention,
+  RegionAdaptiveAttention,
+)
 from roijax.models.flow import Flow
 from roijax.models.trunks import patchify, residual_gdn
 
@@ -65,6 +72,32 @@ def _residual_gdn(condition, latent_channels, dtype, *, channels):
     residual_gdn.Analysis(channels, latent_channels, condition, dtype),
     residual_gdn.Synthesis(channels, latent_channels, dtype),
   )
+
+
+def _make_condition(mgfe: dict | None) -> Callable[..., nn.Module] | None:
+  """What makes the enhancement after a stage.
+
+  Linen reads keywords when a model first runs; a misspelled one is to be told
+  when the model is built.
+  """
+  if mgfe is None:
+    return None
+  made = MGFE(**mgfe)
+  RegionAdaptiveAttention(**(made.attention or {}))
+  FrequencySpatialAttention(**(made.collaboration or {}))
+  return functools.partial(MGFE, **mgfe)
+
+
+def _check_prior(prior: Prior) -> None:
+  for name, value, known in (
+    ("kind", prior.kind, PRIORS),
+    ("bound", prior.bound, SCALE_BOUNDS),
+    ("gradient", prior.gradient, get_args(ShapeGradient)),
+  ):
+    if value not in known:
+      raise ValueError(
+        f"prior.{name} is {value!r}; there are: {', '.join(known)}"
+      )
 
 
 TRUNKS = {"patchify": _patchify, "residual_gdn": _residual_gdn}
@@ -113,15 +146,13 @@ def build_ggm(
       f"latent_channels is {latent_channels}"
     )
   compute = jnp.dtype(dtype)
-  condition = None
-  if mgfe is not None:
-    condition = functools.partial(MGFE, **mgfe)
   widths = dict(trunk)
   analysis, synthesis = TRUNKS[widths.pop("name")](
-    condition, latent_channels, compute, **widths
+    _make_condition(mgfe), latent_channels, compute, **widths
   )
   hypers = HYPERS[hyper]
   the_prior = Prior(channels=latent_channels, **prior)
+  _check_prior(the_prior)
   return Flow(
     analysis=analysis,
     synthesis=RegionalSynthesis(synthesis, latent_channels),

@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -167,7 +168,14 @@ def load_weights(path: str | os.PathLike) -> Weights:
     )
   except OSError as error:
     raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-  except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+  except (
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
     raise CheckpointError(
       f"{path} is not a roijax weights file, or is damaged: export it again"
     ) from error
