@@ -66,6 +66,7 @@ def main() -> int:
   parse_flags(sys.argv)
   config, workdir = _CONFIG.value, _WORKDIR.value
   # JAX takes seconds to import: a misspelled flag does not wait for it.
+  from roijax.codec import use_compilation_cache
   from roijax.data.sources import open_source
   from roijax.evaluation import report
   from roijax.evaluation.run import Settings, evaluate_checkpoint
@@ -78,6 +79,7 @@ def main() -> int:
   if settings.data:
     # Photos that are missing are told before hours of training, not after.
     open_source(settings.data, settings.data_dir)
+  use_compilation_cache()
   try:
     train(config, workdir)
   except Interrupted as stop:

@@ -1,11 +1,11 @@
 """System A, the generalized Gaussian model (arXiv 2602.01325).
 
-    python train.py --config=configs/ggm.py:VARIANT --workdir=runs/NAME
+python train.py --config=configs/ggm.py:VARIANT --workdir=runs/NAME
 
-    (none)   paper size, residual/GDN trunk, N = M = 192; for a GPU or TPU
-    small    made for a CPU: patchify trunk, depthwise blocks
-    sample   :small on the bundled photos, minutes on a CPU
-    smoke    tiny; seconds, for tests
+(none)   paper size, residual/GDN trunk, N = M = 192; for a GPU or TPU
+small    made for a CPU: patchify trunk, depthwise blocks
+sample   :small on the bundled photos, minutes on a CPU
+smoke    tiny; seconds, for tests
 """
 
 from ml_collections import ConfigDict
@@ -77,10 +77,16 @@ def _base() -> ConfigDict:
       checkpoint_every=5000,
       checkpoint_minutes=0,
       keep=3,
+      devices=0,
     )
   )
   config.eval = ConfigDict(
-    dict(data="coco_roi:val", qualities=(0.0, 2.0, 4.0, 6.0), background=0.25)
+    dict(
+      data="coco_roi:val",
+      qualities=(0.0, 2.0, 4.0, 6.0),
+      background=0.25,
+      anchors=("uniform", "jpeg"),
+    )
   )
   return config
 
@@ -114,7 +120,8 @@ def _sample(config: ConfigDict) -> None:
   _small(config)
   config.data.source = "sample:train"
   config.data.data_dir = ""
-  config.train.steps = 1000
+  config.train.steps = 1200
+  config.train.seconds = 240
   config.train.ema_decay = 0.99
   config.train.checkpoint_minutes = 1
   config.eval.data = "sample:val"
