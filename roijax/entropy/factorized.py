@@ -8,6 +8,7 @@ are made (`make_pmfs`).
 Source: Balle et al. 2018, appendix 6.1 (arXiv 1802.01436).
 """
 
+import itertools
 import math
 
 import flax.linen as nn
@@ -63,11 +64,10 @@ class FactorizedPrior(nn.Module):
   init_scale: float = 10.0
 
   def setup(self):
+    """Declares every channel's five layers."""
     layers = []
     step = self.init_scale ** (1 / (len(WIDTHS) - 1))
-    for i, (fan_in, fan_out) in enumerate(
-      zip(WIDTHS[:-1], WIDTHS[1:], strict=True)
-    ):
+    for i, (fan_in, fan_out) in enumerate(itertools.pairwise(WIDTHS)):
       start = math.log(math.expm1(1 / step / fan_out))
       matrix = self.param(
         f"matrix_{i}",
@@ -76,7 +76,9 @@ class FactorizedPrior(nn.Module):
       )
       bias = self.param(
         f"bias_{i}",
-        lambda key, dims: jax.random.uniform(key, dims, minval=-0.5, maxval=0.5),
+        lambda key, dims: jax.random.uniform(
+          key, dims, minval=-0.5, maxval=0.5
+        ),
         (self.channels, fan_out),
       )
       factor = None
@@ -94,7 +96,7 @@ class FactorizedPrior(nn.Module):
     lower = cumulative_logits(self.layers, flat - 0.5)
     upper = cumulative_logits(self.layers, flat + 0.5)
     # Both sigmoids from the side where they are small.
-    sign = -jnp.sign(jax.lax.stop_gradient(lower + upper))
+    sign = jnp.where(lower + upper > 0, -1.0, 1.0)
     likelihood = jnp.abs(
       jax.nn.sigmoid(sign * upper) - jax.nn.sigmoid(sign * lower)
     )
@@ -145,7 +147,7 @@ def make_pmfs(parameters) -> tuple[np.ndarray, list[np.ndarray]]:
   widest = int((last - first).max()) + 1
   edges = first[:, None] - 0.5 + np.arange(widest + 1)
   logits = cumulative_logits(layers, edges)
-  sign = -np.sign(logits[:, :-1] + logits[:, 1:])
+  sign = np.where(logits[:, :-1] + logits[:, 1:] > 0, -1.0, 1.0)
   mass = np.abs(
     _sigmoid(sign * logits[:, 1:]) - _sigmoid(sign * logits[:, :-1])
   )

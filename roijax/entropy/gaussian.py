@@ -56,16 +56,19 @@ def laplace_bits(
   """
   distance = jnp.abs(x - mean)
   rate = math.sqrt(2.0) / scale
-  edge = jnp.maximum(distance, 0.5)
+  is_outer = distance >= 0.5
+  # Selected, not maximised: a tie at the edge would halve the gradient.
+  edge = jnp.where(is_outer, distance, 0.5)
   # Outside the middle bin: exp(-rate v) sinh(rate / 2), as a logarithm.
   outer = -rate * (edge - 0.5) + jnp.log(-0.5 * jnp.expm1(-rate))
-  inner = jnp.minimum(distance, 0.5)
+  inner = jnp.where(is_outer, 0.5, distance)
   middle = jnp.log1p(
-    -0.5
-    * (jnp.exp(-rate * (0.5 - inner)) + jnp.exp(-rate * (0.5 + inner)))
+    -0.5 * (jnp.exp(-rate * (0.5 - inner)) + jnp.exp(-rate * (0.5 + inner)))
   )
-  log_likelihood = jnp.where(distance >= 0.5, outer, middle)
+  log_likelihood = jnp.where(is_outer, outer, middle)
   bits = -log_likelihood / math.log(2)
   ceiling = -math.log2(LIKELIHOOD_MIN)
   # A latent lost in the tail keeps its gradient: only the value is cut.
-  return bits - jax.lax.stop_gradient(jnp.maximum(bits - ceiling, 0))
+  return jnp.minimum(jax.lax.stop_gradient(bits), ceiling) + (
+    bits - jax.lax.stop_gradient(bits)
+  )

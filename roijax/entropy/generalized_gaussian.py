@@ -10,15 +10,15 @@ cancels least:
 
     tail     both ends beyond the series   difference of two Q
     body     otherwise                     difference of two P (or 1 - Q)
-    wide     scale >= 8, away from mean    trapezoid with its corrections
+    wide     scale >= 5, a gentle slope    trapezoid with its corrections
 
 The spread is the standard deviation `scale`, not alpha: alpha at a fixed
 spread varies 360-fold over the shapes, a scale does not.
 
 Gradients in x, mean and scale are the closed forms. The one in the shape has
 none; the paper takes a central finite difference, and so does the default
-here. `"exact"` differentiates the fixed-length series, `"paper"` the
-distribution function with a smooth |.| and sgn, as an ablation.
+here, of the logarithm. `"exact"` differentiates the fixed-length series,
+`"paper"` the distribution function with a smooth |.| and sgn, as an ablation.
 
 Sources: arXiv 2602.01325 (the model and the finite difference; its formulas
 are not public, so the forms here are ours), arXiv 2411.19320.
@@ -34,6 +34,7 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from roijax.ops.bounds import lower_bound
+from roijax.ops.chunks import map_in_chunks
 from roijax.ops.special import (
   SWITCH,
   fit_polynomial,
@@ -50,7 +51,7 @@ FINITE_STEP = 2e-3
 # thousand steps away must not own the gradient of a whole batch.
 GRADIENT_MAX = 1e4
 SMOOTHING = 1e-3
-WIDE_SCALE = 8.0
+WIDE_SCALE = 5.0
 WIDE_DISTANCE = 2.5
 _TINY = 1e-30
 _EXPONENT_MAX = 20.0
@@ -117,7 +118,11 @@ def _evaluate(v, scale, shape, shift=None) -> _Bin:
     low
   ) * half_mass(distance, x_low, f_low, upper_low)
   mass = jnp.where(shift > 0, upper_low - upper_high, body)
-  is_wide = (scale >= WIDE_SCALE) & (v >= WIDE_DISTANCE)
+  # A bin over which the density falls e-fold cancels nothing, and is too
+  # steep for the trapezoid.
+  is_wide = (
+    (scale >= WIDE_SCALE) & (v >= WIDE_DISTANCE) & (shape * x_high < high)
+  )
   wide = _trapezoid(low, high, x_low, x_high, f_low, f_high, shape)
   mass = jnp.maximum(jnp.where(is_wide, wide, mass), _TINY)
   return _Bin(mass, shift, low, high, f_low, f_high)
@@ -131,11 +136,13 @@ def _trapezoid(low, high, x_low, x_high, f_low, f_high, shape):
   """
 
   def derivatives(u, x):
-    # Where the density has vanished, its large exponents must not overflow.
-    g1 = -shape * jnp.minimum(x, 99.0) / jnp.maximum(u, 1.0)
-    g2 = g1 * (shape - 1) / jnp.maximum(u, 1.0)
-    g3 = g2 * (shape - 2) / jnp.maximum(u, 1.0)
-    return g1, g3 + (3 * g2 + g1 * g1) * g1
+    # Relative to the density. Where that has vanished, its large exponents
+    # must not overflow.
+    inverse = 1 / jnp.maximum(u, 1.0)
+    q = shape * jnp.minimum(x, 99.0)
+    first = -q * inverse
+    third = (shape - 1) * (shape - 2 - 3 * q) + q * q
+    return first, first * inverse * inverse * third
 
   low_first, low_third = derivatives(low, x_low)
   high_first, high_third = derivatives(high, x_high)
@@ -149,18 +156,18 @@ def _log_likelihood(found: _Bin):
 
 
 def _shape_derivative(v, scale, shape, found, gradient, step):
-  """d log-likelihood / d shape at a fixed standard deviation."""
+  """The log-likelihood's derivative in the shape, at a fixed spread."""
   if gradient == "exact":
-    _, derivative = jax.jvp(
+    mass, derivative = jax.jvp(
       lambda s: _evaluate(v, scale, s, found.shift).mass,
       (shape,),
       (jnp.ones_like(shape),),
     )
-  else:
-    above = _evaluate(v, scale, shape + step, found.shift).mass
-    below = _evaluate(v, scale, shape - step, found.shift).mass
-    derivative = (above - below) / (2 * step)
-  return derivative / found.mass
+    return derivative / mass
+  above = _evaluate(v, scale, shape + step, found.shift).mass
+  below = _evaluate(v, scale, shape - step, found.shift).mass
+  # Of the logarithm: far in a tail it bends less than the mass.
+  return jnp.log(above / below) / (2 * step)
 
 
 def _to_bits(log_likelihood):
@@ -168,12 +175,11 @@ def _to_bits(log_likelihood):
   return -jnp.maximum(log_likelihood, floor) / math.log(2)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _stable_bits(r, scale, shape, gradient, step):
+def _bits(r, scale, shape):
   return _to_bits(_log_likelihood(_evaluate(jnp.abs(r), scale, shape)))
 
 
-def _stable_bits_forward(r, scale, shape, gradient, step):
+def _bits_and_slopes(r, scale, shape, gradient, step):
   v = jnp.abs(r)
   found = _evaluate(v, scale, shape)
   low, high = found.density_low / found.mass, found.density_high / found.mass
@@ -188,6 +194,16 @@ def _stable_bits_forward(r, scale, shape, gradient, step):
     for slope in slopes
   ]
   return _to_bits(_log_likelihood(found)), slopes
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _stable_bits(r, scale, shape, gradient, step):
+  return map_in_chunks(_bits, r, scale, shape)
+
+
+def _stable_bits_forward(r, scale, shape, gradient, step):
+  compute = functools.partial(_bits_and_slopes, gradient=gradient, step=step)
+  return map_in_chunks(compute, r, scale, shape)
 
 
 def _stable_bits_backward(gradient, step, slopes, g):
@@ -214,23 +230,27 @@ def _smooth_likelihood(r, scale, shape):
   return half_mass(r + 0.5) - half_mass(r - 0.5)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _paper_likelihood(r, scale, shape, step):
-  return _smooth_likelihood(r, scale, shape)
-
-
-def _paper_likelihood_forward(r, scale, shape, step):
+def _smooth_likelihood_and_slopes(r, scale, shape, step):
   value, pullback = jax.vjp(
     lambda r, s: _smooth_likelihood(r, s, shape), r, scale
   )
   above = _smooth_likelihood(r, scale, shape + step)
   below = _smooth_likelihood(r, scale, shape - step)
-  return value, (pullback, (above - below) / (2 * step))
+  return value, (*pullback(jnp.ones_like(r)), (above - below) / (2 * step))
 
 
-def _paper_likelihood_backward(step, residuals, g):
-  pullback, by_shape = residuals
-  return *pullback(g), g * by_shape
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _paper_likelihood(r, scale, shape, step):
+  return map_in_chunks(_smooth_likelihood, r, scale, shape)
+
+
+def _paper_likelihood_forward(r, scale, shape, step):
+  compute = functools.partial(_smooth_likelihood_and_slopes, step=step)
+  return map_in_chunks(compute, r, scale, shape)
+
+
+def _paper_likelihood_backward(step, slopes, g):
+  return tuple(g * slope for slope in slopes)
 
 
 _paper_likelihood.defvjp(_paper_likelihood_forward, _paper_likelihood_backward)

@@ -68,6 +68,7 @@ class Prior(nn.Module):
     return PRIORS[self.kind].outputs
 
   def setup(self):
+    """Declares the learned shape, where the prior has one."""
     learned = PRIORS[self.kind].learned
     if learned is not None:
       self.raw_shape = self.param(
@@ -119,9 +120,7 @@ class Prior(nn.Module):
     self, y: Float[Array, "*dims"], parameters: Parameters
   ) -> Float[Array, "*dims"]:
     """Bits of each latent, noisy or rounded; float32."""
-    y, mean, scale, shape = (
-      x.astype(jnp.float32) for x in (y, *parameters)
-    )
+    y, mean, scale, shape = (x.astype(jnp.float32) for x in (y, *parameters))
     if self.kind == "gaussian":
       return gaussian_bits(y, mean, scale)
     if self.kind == "laplace":

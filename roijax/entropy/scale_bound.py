@@ -47,7 +47,7 @@ def std_scale_bound(shape: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
 def constant_scale_bound(
   shape: Float[Array, "*dims"],
 ) -> Float[Array, "*dims"]:
-  """alpha >= 0.12 for every shape, as in HPCM (an ablation)."""
+  """Holds alpha >= 0.12 for every shape, as in HPCM (an ablation)."""
   shape = jax.lax.stop_gradient(shape)
   return ALPHA_MIN * jnp.exp(-log_alpha_per_scale(shape))
 

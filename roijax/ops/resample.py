@@ -12,9 +12,7 @@ def space_to_depth(
   overlap, at a fifth of its cost on a CPU.
   """
   batch, height, width, channels = x.shape
-  x = x.reshape(
-    batch, height // block, block, width // block, block, channels
-  )
+  x = x.reshape(batch, height // block, block, width // block, block, channels)
   return x.transpose(0, 1, 3, 2, 4, 5).reshape(
     batch, height // block, width // block, block * block * channels
   )
@@ -37,7 +35,5 @@ def average_pool(
 ) -> Float[Array, "B H2 W2 C"]:
   """Means over `block` by `block` patches without overlap."""
   batch, height, width, channels = x.shape
-  x = x.reshape(
-    batch, height // block, block, width // block, block, channels
-  )
+  x = x.reshape(batch, height // block, block, width // block, block, channels)
   return x.mean(axis=(2, 4))
