@@ -7,19 +7,15 @@
     for each pass: tables_at(h, y_hat) --> table of each latent
                    round(y - mean) ------> y symbols ------------> file
 
-The decoder walks the same passes (`_Walk`); the transforms run in float32 on
-whatever device there is, what selects tables in float64 on the host, because
-one table that differs ruins all that follows.
+The decoder walks the same passes (`_Walk`): one table that differs ruins all
+that follows. Where each part runs is told in `programs`.
 """
 
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from roijax.coding import coder, container, tables
@@ -27,12 +23,12 @@ from roijax.errors import BitstreamError, ConfigError, DataError
 from roijax.models.flow import Flow
 from roijax.models.registry import build_model
 from roijax.ops.padding import padded_size
+from roijax.programs import Programs, use_compilation_cache
 from roijax.weights.archive import Weights, load_weights
 
 DEFAULT_BACKGROUND = 0.25
 _STRIDE = 16
 _SYMBOL_MAX = 2**30
-_ENTROPY_PARTS = ("hyper_synthesis", "context", "prior", "log_unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,47 +39,27 @@ class Encoded:
     data: the file.
     header: what the file says of itself.
     bits_tables: bits of all symbols by the integer tables.
-    bits_likelihood: bits of the same symbols by the float likelihoods.
     bits_roi: table bits inside the region of interest; z's are spread evenly.
     bits_bg: table bits outside it.
     boundary: how many close calls the file lists.
+    estimate: computes `bits_likelihood`.
   """
 
   data: bytes
   header: container.Header
   bits_tables: float
-  bits_likelihood: float
   bits_roi: float
   bits_bg: float
   boundary: int
+  estimate: Callable[[], float] = dataclasses.field(repr=False)
 
+  @functools.cached_property
+  def bits_likelihood(self) -> float:
+    """Bits of the same symbols by the float likelihoods.
 
-def use_compilation_cache() -> None:
-  """Keeps compiled programs in the user's cache folder.
-
-  Does nothing where a folder is configured already.
-  """
-  if jax.config.jax_compilation_cache_dir is not None:
-    return
-  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  folder = pathlib.Path(base) / "roijax" / "jax"
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError:
-    return  # A home that cannot be written to costs time, nothing else.
-  jax.config.update("jax_compilation_cache_dir", str(folder))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
-
-
-def _on_host(function: Callable) -> Callable:
-  """Runs a jitted function on the CPU in float64, NumPy in and out."""
-
-  @functools.wraps(function)
-  def run(*arguments):
-    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-      return jax.tree.map(np.asarray, function(*arguments))
-
-  return run
+    Computed when first asked for: it takes a program of its own.
+    """
+    return self.estimate()
 
 
 class _Walk:
@@ -95,9 +71,7 @@ class _Walk:
 
   def __init__(self, codec: "Codec", z_hat: np.ndarray):
     self.codec = codec
-    self.h = codec._hyper_synthesise(
-      codec._entropy_params, z_hat.astype(np.float64)
-    )
+    self.h = codec.programs.hyper_synthesise(z_hat)
     height, width = self.h.shape[1:3]
     self.y_hat = np.zeros((1, height, width, codec.model.latent_channels))
 
@@ -105,13 +79,8 @@ class _Walk:
     """Walks the passes in order; fills `y_hat`."""
     height, width = self.h.shape[1:3]
     for one in self.codec.model.context.passes(height, width):
-      mean, indexes, close = self.codec._tables_at(one.group)(
-        self.codec._entropy_params,
-        self.h,
-        self.y_hat,
-        one.rows,
-        one.columns,
-        np.float64(one.local),
+      mean, indexes, close = self.codec.programs.tables_at(
+        self.h, self.y_hat, one
       )
       real = slice(one.count)
       place = (
@@ -120,10 +89,8 @@ class _Walk:
         one.columns[real, None],
         np.arange(*one.channels)[None],
       )
-      symbols = exchange(
-        mean[real], np.array(indexes[real]), close[real], place
-      )
-      self.y_hat[place] = symbols + mean[real]
+      symbols = exchange(mean, indexes, close, place)
+      self.y_hat[place] = symbols + mean
 
 
 class Codec:
@@ -132,6 +99,7 @@ class Codec:
   Attributes:
     weights: what it was made of.
     model: the flow.
+    programs: its methods, compiled.
     lmbdas: the trade-off of each rate.
   """
 
@@ -140,17 +108,8 @@ class Codec:
     self.weights = weights
     self.model = build_model(weights.system, weights.model)
     self.lmbdas = tuple(weights.model["lmbdas"])
-    self._params = jax.tree.map(jnp.asarray, weights.params)
-    self._entropy_params = jax.tree.map(
-      lambda x: np.asarray(x, np.float64),
-      {k: weights.params[k] for k in _ENTROPY_PARTS if k in weights.params},
-    )
+    self.programs = Programs(self.model, weights.params)
     self._y_tables = tables.load_tables()
-    self._analyse = self._program(Flow.analyse)
-    self._synthesise = self._program(Flow.synthesise)
-    self._hyper_synthesise = _on_host(self._program(Flow.hyper_synthesise))
-    self._estimate = self._program(Flow.estimate_bits)
-    self._steps = {}
 
   @classmethod
   def load(cls, path: str | os.PathLike) -> "Codec":
@@ -171,23 +130,6 @@ class Codec:
   def default_quality(self) -> float:
     """The middle of the range."""
     return self.max_quality / 2
-
-  def _program(self, method) -> Callable:
-    def run(params, *arguments):
-      return self.model.apply({"params": params}, *arguments, method=method)
-
-    return jax.jit(run)
-
-  def _tables_at(self, group: int) -> Callable:
-    if group not in self._steps:
-
-      def run(params, *arguments):
-        return self.model.apply(
-          {"params": params}, *arguments, group, method=Flow.tables_at
-        )
-
-      self._steps[group] = _on_host(jax.jit(run))
-    return self._steps[group]
 
   def _header(self, image, quality, background) -> container.Header:
     quality = self.default_quality if quality is None else quality
@@ -212,10 +154,7 @@ class Codec:
     x = np.pad(image.astype(np.float32) / 255, pads, mode="edge")
     importance = np.maximum(roi, header.background)[..., None]
     importance = np.pad(importance.astype(np.float32), pads, mode="edge")
-    y, z = self._analyse(
-      self._params, x[None], importance[None], _quality(header)
-    )
-    y, z = np.asarray(y), np.asarray(z)
+    y, z = self.programs.analyse(x[None], importance[None], _quality(header))
     if not (np.isfinite(y).all() and np.isfinite(z).all()):
       raise DataError(
         "the analysis transform gave values that are not finite: these "
@@ -260,9 +199,7 @@ class Codec:
     data, header, walk, z, bits_y, bits_z, boundary = self._encode(
       image, roi, quality, background
     )
-    estimate = self._estimate(
-      self._params, z, jnp.asarray(walk.y_hat, jnp.float32)
-    )
+    y_hat = walk.y_hat.astype(np.float32)
     inside = _pool(_as_roi(roi, image), bits_y.shape)
     share = inside.mean()
     bits_roi = float((bits_y * inside).sum() + bits_z * share)
@@ -271,10 +208,10 @@ class Codec:
       data,
       header,
       total,
-      float(estimate),
       bits_roi,
       total - bits_roi,
       boundary,
+      lambda: self.programs.estimate_bits(z, y_hat),
     )
 
   def _encode(self, image, roi, quality, background):
@@ -343,13 +280,12 @@ class Codec:
         f"{self.max_quality:g}: the file is damaged"
       )
     z_symbols, y_hat = self._decode(found)
-    x_hat = self._synthesise(
-      self._params,
-      jnp.asarray(y_hat, jnp.float32),
+    x_hat = self.programs.synthesise(
+      y_hat.astype(np.float32),
       z_symbols.astype(np.float32),
       _quality(header),
     )
-    pixels = np.asarray(x_hat)[0, : header.height, : header.width]
+    pixels = x_hat[0, : header.height, : header.width]
     return np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
   def _decode(self, found):
@@ -367,6 +303,8 @@ class Codec:
       _channel_indexes(dims), self.weights.z_tables
     ).reshape(dims)
     taken = dict(found.boundary)
+    if any(index >= len(self._y_tables) for index in taken.values()):
+      raise BitstreamError("the file is damaged: a close call names no table")
     read = [z_symbols]
     ordinal = z_symbols.size
 
@@ -383,6 +321,8 @@ class Codec:
 
     walk = _Walk(self, z_symbols)
     walk.run(exchange)
+    if taken:
+      raise BitstreamError("the file is damaged: a close call has no place")
     decoder.finish()
     if container.symbols_crc(read) != found.symbols_crc:
       raise BitstreamError(
@@ -392,8 +332,8 @@ class Codec:
     return z_symbols, walk.y_hat
 
 
-def _quality(header) -> jax.Array:
-  return jnp.asarray([header.quality], jnp.float32)
+def _quality(header) -> np.ndarray:
+  return np.asarray([header.quality], np.float32)
 
 
 def _to_symbols(values: np.ndarray) -> np.ndarray:
@@ -407,8 +347,7 @@ def _channel_indexes(dims) -> np.ndarray:
 def _as_roi(roi, image) -> np.ndarray:
   if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
     raise DataError(
-      f"an image must be uint8 [H, W, 3], not {image.dtype} "
-      f"{list(image.shape)}"
+      f"an image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}"
     )
   if roi is None:
     return np.ones(image.shape[:2], np.float32)
@@ -426,7 +365,8 @@ def _as_roi(roi, image) -> np.ndarray:
 def _pool(roi: np.ndarray, dims: tuple[int, int]) -> np.ndarray:
   """Mean of the padded map over each latent's cell."""
   pads = [
-    (0, size * _STRIDE - side) for size, side in zip(dims, roi.shape, strict=True)
+    (0, size * _STRIDE - side)
+    for size, side in zip(dims, roi.shape, strict=True)
   ]
   padded = np.pad(roi, pads, mode="edge")
   cells = padded.reshape(dims[0], _STRIDE, dims[1], _STRIDE)

@@ -14,9 +14,10 @@ import smoke_model
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-CACHE = pathlib.Path(
-  os.environ.get("ROIJAX_TEST_CACHE", tempfile.gettempdir())
-) / "roijax-test-cache"
+CACHE = (
+  pathlib.Path(os.environ.get("ROIJAX_TEST_CACHE", tempfile.gettempdir()))
+  / "roijax-test-cache"
+)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 

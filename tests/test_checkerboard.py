@@ -15,7 +15,9 @@ CHANNELS, FEATURES = 8, 6
 
 def _make(height, width, seed=0):
   rng = np.random.default_rng(seed)
-  h = jnp.asarray(rng.standard_normal((1, height, width, FEATURES)), jnp.float32)
+  h = jnp.asarray(
+    rng.standard_normal((1, height, width, FEATURES)), jnp.float32
+  )
   y_hat = np.round(3 * rng.standard_normal((1, height, width, CHANNELS)))
   return h, y_hat.astype(np.float32)
 
@@ -69,7 +71,9 @@ def test_no_latent_reads_its_own_or_a_later_pass(params):
   for number in range(order.max() + 1):
     changed = np.where(order[None] < number, y_hat, other)
     found = _parameters(params, h, changed)[0]
-    np.testing.assert_array_equal(found[order <= number], whole[order <= number])
+    np.testing.assert_array_equal(
+      found[order <= number], whole[order <= number]
+    )
 
 
 def test_every_pass_but_the_first_reads_what_came_before(params):

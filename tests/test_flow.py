@@ -51,9 +51,7 @@ def _apply(model, params, batch, quality, keys):
 def _forward(arguments):
   """One training pass of a random model on one crop."""
   model = build_model("ggm", {**TINY, **arguments})
-  return _apply(
-    model, make_params(model), read_crops(1, 64), [0.5], _keys(1)
-  )
+  return _apply(model, make_params(model), read_crops(1, 64), [0.5], _keys(1))
 
 
 def test_every_parameter_has_a_finite_gradient_that_is_not_zero(smoke):
@@ -96,7 +94,9 @@ def test_every_prior_fits_the_flow(kind):
 def test_every_prior_and_bound_count_finite_bits_and_train(kind, bound):
   prior = Prior(kind, 3, bound)
   rng = np.random.default_rng(0)
-  raw = jnp.asarray(9 * rng.standard_normal((50, 3, prior.outputs)), jnp.float32)
+  raw = jnp.asarray(
+    9 * rng.standard_normal((50, 3, prior.outputs)), jnp.float32
+  )
   y = jnp.asarray(9 * rng.standard_normal((50, 3)), jnp.float32)
   params = prior.init(jax.random.key(0), raw, jnp.ones(3), method="split")
 
@@ -194,9 +194,7 @@ def test_a_start_from_principal_components_beats_a_random_one(smoke):
 
 def test_a_crop_must_suit_the_stride(smoke):
   with pytest.raises(ConfigError, match=r"multiple of 64, not 48"):
-    init_model(
-      smoke.model, smoke.config, jax.random.key(0), read_crops(2, 48)
-    )
+    init_model(smoke.model, smoke.config, jax.random.key(0), read_crops(2, 48))
 
 
 def test_background_levels_and_qualities_cover_their_ranges():

@@ -54,13 +54,16 @@ def test_inverse_gdn_starts_close_to_the_inverse():
 
 def test_gdn_stays_finite_and_can_return_from_negative_parameters():
   x = _normal(1, 2, 2, 3)
-  params = {"root_beta": jnp.full(3, -1.0), "root_gamma": jnp.full((3, 3), -1.0)}
+  params = {
+    "root_beta": jnp.full(3, -1.0),
+    "root_gamma": jnp.full((3, 3), -1.0),
+  }
   found = GDN().apply({"params": params}, x)
   assert np.isfinite(found).all()
   # A larger divisor would help this loss: the gradient must say so.
-  grads = jax.grad(
-    lambda p: jnp.sum(GDN().apply({"params": p}, x) ** 2)
-  )(params)
+  grads = jax.grad(lambda p: jnp.sum(GDN().apply({"params": p}, x) ** 2))(
+    params
+  )
   for leaf in jax.tree.leaves(grads):
     assert np.isfinite(leaf).all()
   assert np.all(np.asarray(grads["root_beta"]) < 0)
@@ -223,7 +226,9 @@ def test_gains_hit_the_rates_and_are_geometric_between():
 def test_one_rate_needs_no_quality():
   table = _normal(1, 3)
   for quality in (0.0, 0.7, 5.0):
-    np.testing.assert_allclose(interpolate(table, jnp.asarray([quality])), table)
+    np.testing.assert_allclose(
+      interpolate(table, jnp.asarray([quality])), table
+    )
 
 
 def test_dividing_by_the_gain_undoes_it():

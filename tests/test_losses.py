@@ -14,7 +14,9 @@ X, X_HAT = (RNG.random((2, 6, 5, 3), np.float32) for _ in range(2))
 
 def test_uniform_weights_give_the_plain_mean_squared_error():
   plain = np.mean((X - X_HAT) ** 2, axis=(1, 2, 3))
-  found = weighted_mse(jnp.asarray(X), jnp.asarray(X_HAT), jnp.ones((2, 6, 5, 1)))
+  found = weighted_mse(
+    jnp.asarray(X), jnp.asarray(X_HAT), jnp.ones((2, 6, 5, 1))
+  )
   np.testing.assert_allclose(found, plain, rtol=1e-6)
 
 

@@ -1,0 +1,117 @@
+"""The flow's methods as compiled programs, each where it must run.
+
+    analyse, synthesise, estimate_bits   float32, on whatever device there is
+    hyper_synthesise, tables_at          float64, on the host's CPU
+
+What selects coding tables must come out the same on every machine: float32
+differs between instruction sets, float64 does not by enough to matter.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from roijax.models.flow import Flow
+
+_ENTROPY_PARTS = ("hyper_synthesis", "context", "prior", "log_unit")
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs in the user's cache folder.
+
+  Does nothing where a folder is configured already.
+  """
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
+  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  folder = pathlib.Path(base) / "roijax" / "jax"
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError:
+    return  # A home that cannot be written to costs time, nothing else.
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+@contextlib.contextmanager
+def _on_host():
+  """Float64 on the CPU, whatever device and precision are the default."""
+  with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+    yield
+
+
+class Programs:
+  """A flow with its parameters; NumPy in and out; compiled once a size.
+
+  Attributes:
+    entropy_params: the float64 parameters of what selects tables, NumPy.
+  """
+
+  def __init__(self, model: Flow, params: dict):
+    """Takes a flow and its float32 parameters."""
+    self._model = model
+    # Not `jnp.asarray`, which compiles a copy for every shape.
+    self._params = jax.device_put(params)
+    self.entropy_params = jax.tree.map(
+      lambda x: np.asarray(x, np.float64),
+      {k: params[k] for k in _ENTROPY_PARTS if k in params},
+    )
+
+  @functools.cache  # noqa: B019 - programs live as long as their codec.
+  def _program(self, method: Callable, *static) -> Callable:
+    def run(params, *arguments):
+      return self._model.apply(
+        {"params": params}, *arguments, *static, method=method
+      )
+
+    return jax.jit(run)
+
+  def _transform(self, method, *arguments):
+    found = self._program(method)(self._params, *arguments)
+    return jax.tree.map(np.asarray, found)
+
+  def _select(self, method, arguments, *static):
+    with _on_host():
+      found = self._program(method, *static)(self.entropy_params, *arguments)
+      return jax.tree.map(np.asarray, found)
+
+  def analyse(self, x, roi, quality) -> tuple[np.ndarray, np.ndarray]:
+    """`Flow.analyse` of float32 arrays."""
+    return self._transform(Flow.analyse, x, roi, quality)
+
+  def synthesise(self, y_hat, z_hat, quality) -> np.ndarray:
+    """`Flow.synthesise` of float32 arrays."""
+    return self._transform(Flow.synthesise, y_hat, z_hat, quality)
+
+  def estimate_bits(self, z_hat, y_hat) -> float:
+    """`Flow.estimate_bits` of float32 arrays."""
+    return float(self._transform(Flow.estimate_bits, z_hat, y_hat))
+
+  def hyper_synthesise(self, z_hat) -> np.ndarray:
+    """`Flow.hyper_synthesise` in float64, whatever z_hat's type."""
+    z_hat = np.asarray(z_hat, np.float64)
+    return self._select(Flow.hyper_synthesise, (z_hat,))
+
+  def tables_at(
+    self, h, y_hat, one
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`Flow.tables_at` in float64, for one of `Flow.passes`.
+
+    Args:
+      h: float64 [1, h, w, D].
+      y_hat: float64 [1, h, w, M], zero where not decoded yet.
+      one: the pass.
+
+    Returns:
+      Means (float64), table indexes (int32, may be written to) and close
+      calls (bool), each [positions, channels of the pass].
+    """
+    arguments = (h, y_hat, one.rows, one.columns, np.float64(one.local))
+    mean, indexes, close = self._select(Flow.tables_at, arguments, one.group)
+    real = slice(one.count)
+    return mean[real], np.array(indexes[real]), close[real]

@@ -1,0 +1,179 @@
+"""Imports point down only; this reads them."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from smoke_model import ROOT
+
+PACKAGE = ROOT / "roijax"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What each part may import of roijax, beside itself. `grid` is the one
+# thing of coding that probability models share with it.
+LOW = {"roijax.errors", "roijax.files"}
+MATHS = {"roijax.ops", "roijax.coding.grid", "roijax.entropy", "roijax.layers"}
+ALLOWED = {
+  "roijax": set(),
+  "roijax.errors": set(),
+  "roijax.files": {"roijax.errors"},
+  "roijax.coding": {"roijax.errors"},
+  "roijax.ops": set(),
+  "roijax.entropy": {"roijax.ops", "roijax.coding.grid"},
+  "roijax.layers": {"roijax.ops", "roijax.entropy"},
+  "roijax.models": {"roijax.errors", *MATHS},
+  "roijax.losses": {"roijax.ops"},
+  "roijax.metrics": {"roijax.ops", "roijax.errors"},
+  "roijax.roi": {"roijax.data.images", *LOW},
+  "roijax.data": {"roijax.roi", *LOW},
+  "roijax.weights": {"roijax.coding", "roijax.entropy", *LOW},
+  "roijax.codec": {
+    "roijax.coding",
+    "roijax.models",
+    "roijax.ops",
+    "roijax.programs",
+    "roijax.weights",
+    *LOW,
+  },
+  "roijax.programs": {"roijax.models"},
+  "roijax.training": {
+    "roijax.data",
+    "roijax.losses",
+    "roijax.models",
+    "roijax.weights",
+    *LOW,
+    *MATHS,
+  },
+  "roijax.evaluation": {
+    "roijax.codec",
+    "roijax.coding",
+    "roijax.data",
+    "roijax.metrics",
+    "roijax.roi",
+    *LOW,
+  },
+  "roijax.cli": {
+    "roijax",
+    "roijax.codec",
+    "roijax.coding",
+    "roijax.data",
+    "roijax.evaluation",
+    "roijax.roi",
+    *LOW,
+  },
+}
+
+
+def _name(path):
+  parts = path.relative_to(ROOT).with_suffix("").parts
+  return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(tree):
+  """Names of all modules that a file imports, wherever in it."""
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, "relative imports hide where they point"
+      for alias in node.names:
+        yield f"{node.module}.{alias.name}"
+
+
+def _tree(path):
+  return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _is_in(name, part):
+  return name == part or name.startswith(part + ".")
+
+
+def _part(name):
+  return ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_imports_point_down(path):
+  name = _name(path)
+  own = _part(name)
+  allowed = {own, *ALLOWED[own]} if own != "roijax" else set()
+  for target in _imported(_tree(path)):
+    if not _is_in(target, "roijax"):
+      continue
+    # `import roijax` gives the version; it is no way to reach the rest.
+    reached = "roijax" in allowed and target == "roijax"
+    assert reached or any(
+      _is_in(target, part) for part in allowed - {"roijax"}
+    ), f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_coding_and_evaluation_s_figures_need_no_jax(path):
+  name = _name(path)
+  alone = ("coding", "metrics", "roi", "data")
+  if not any(_is_in(name, f"roijax.{part}") for part in alone):
+    return
+  for target in _imported(_tree(path)):
+    for package in ("jax", "flax", "optax"):
+      assert not _is_in(target, package), f"{name} imports {target}"
+
+
+def test_one_file_names_pmap():
+  names = {
+    _name(path)
+    for path in FILES
+    for node in ast.walk(_tree(path))
+    if "pmap" in (getattr(node, "attr", ""), getattr(node, "id", ""))
+  }
+  assert names == {"roijax.training.parallel"}
+
+
+def test_no_file_is_a_drawer_for_what_fits_nowhere():
+  drawers = {"utils", "helpers", "common", "misc"}
+  assert not drawers & {path.stem for path in FILES}
+
+
+def test_no_file_is_long():
+  assert [
+    _name(path)
+    for path in FILES
+    if len(path.read_text(encoding="utf-8").splitlines()) > 400
+  ] == []
+
+
+@pytest.mark.parametrize(
+  "modules", ["roijax", "roijax.coding.coder", "roijax.cli", "roijax.metrics"]
+)
+def test_light_parts_import_nothing_heavy(modules):
+  script = (
+    f"import sys, {modules}\n"
+    "heavy = {'jax', 'flax', 'optax', 'tensorflow', 'orbax', 'grain',\n"
+    "         'tensorflow_datasets', 'matplotlib', 'skimage'}\n"
+    "print(*sorted(heavy & set(sys.modules)))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", script],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.strip() == ""
+
+
+def test_coding_photos_needs_nothing_that_training_needs():
+  script = (
+    "import sys, roijax.codec\n"
+    "training = {'optax', 'orbax', 'grain', 'ml_collections', 'skimage',\n"
+    "            'tensorflow_datasets', 'pycocotools', 'tensorboardX'}\n"
+    "print(*sorted(training & set(sys.modules)))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", script],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.strip() == ""
