@@ -189,3 +189,10 @@ def test_work_in_chunks_can_be_mapped_over():
   a = jnp.asarray(RNG.normal(size=(3, 23)), jnp.float32)
   found = jax.vmap(lambda a: map_in_chunks(jnp.square, a, chunk=4))(a)
   np.testing.assert_array_equal(found, a * a)
+
+
+@pytest.mark.parametrize("platform, is_cut", [("cpu", True), ("cuda", False)])
+def test_only_a_cpu_works_in_chunks(platform, is_cut):
+  program = jax.jit(lambda a: map_in_chunks(jnp.sin, a, chunk=4))
+  lowered = program.trace(jnp.ones(23)).lower(lowering_platforms=(platform,))
+  assert ("while" in lowered.as_text()) == is_cut
