@@ -10,7 +10,7 @@ cancels least:
 
     tail     both ends beyond the series   difference of two Q
     body     otherwise                     difference of two P (or 1 - Q)
-    wide     scale >= 5, a gentle slope    trapezoid with its corrections
+    wide     scale >= 4, a gentle slope    trapezoid with its corrections
 
 The spread is the standard deviation `scale`, not alpha: alpha at a fixed
 spread varies 360-fold over the shapes, a scale does not.
@@ -51,7 +51,7 @@ FINITE_STEP = 2e-3
 # thousand steps away must not own the gradient of a whole batch.
 GRADIENT_MAX = 1e4
 SMOOTHING = 1e-3
-WIDE_SCALE = 5.0
+WIDE_SCALE = 4.0
 WIDE_DISTANCE = 2.5
 _TINY = 1e-30
 _EXPONENT_MAX = 20.0
