@@ -147,7 +147,7 @@ class Codec:
     )
 
   def _latents(self, image, roi, header):
-    """y and z of a padded photo, float32 on the host."""
+    """Float32 y and z of a padded photo, on the host."""
     height, width = image.shape[:2]
     rows, columns = padded_size(height, width, Flow.STRIDE)
     pads = ((0, rows - height), (0, columns - width), (0, 0))

@@ -5,6 +5,7 @@ one pass, 17 to 40 times faster.
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -23,11 +24,21 @@ def shifted_sum(
   reach = size // 2
   height, width = x.shape[1:3]
   padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+  taps = kernel.reshape(size, size, 1, -1)
   total = jnp.zeros_like(x)
+  # `lax.slice`, not indexing: this is most of a model's trace, and indexing
+  # takes ten times as long to trace.
   for row in range(size):
     for column in range(size):
-      window = padded[:, row : row + height, column : column + width]
-      total += window * kernel[row, column].reshape(1, 1, 1, -1)
+      window = jax.lax.slice(
+        padded,
+        (0, row, column, 0),
+        (x.shape[0], row + height, column + width, x.shape[3]),
+      )
+      tap = jax.lax.slice(
+        taps, (row, column, 0, 0), (row + 1, column + 1, 1, x.shape[3])
+      )
+      total += window * tap
   return total
 
 

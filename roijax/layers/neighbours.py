@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 
@@ -25,9 +26,7 @@ class NeighbourDense(nn.Module):
     reach, padded = self._pad(x)
     height, width = x.shape[1:3]
     taps = [
-      padded[
-        :, reach + r : reach + r + height, reach + c : reach + c + width
-      ]
+      padded[:, reach + r : reach + r + height, reach + c : reach + c + width]
       for r, c in self.offsets
     ]
     return self._product(jnp.concatenate(taps, axis=-1))
@@ -40,14 +39,11 @@ class NeighbourDense(nn.Module):
   ) -> Float[Array, "P D"]:
     """The map at chosen positions of a single image."""
     reach, padded = self._pad(x)
-    taps = [
-      padded[0, rows + (reach + r), columns + (reach + c)]
-      for r, c in self.offsets
-    ]
+    down, right = np.array(self.offsets, np.int32).T + reach
+    taps = padded[0, rows[:, None] + down[None], columns[:, None] + right[None]]
     kernel = self.get_variable("params", "kernel")
-    return jnp.matmul(
-      jnp.concatenate(taps, axis=-1), kernel, precision="highest"
-    )
+    flat = taps.reshape(rows.shape[0], -1)
+    return jnp.matmul(flat, kernel, precision="highest")
 
   def _pad(self, x):
     reach = max(max(abs(r), abs(c)) for r, c in self.offsets)
