@@ -11,6 +11,7 @@ stopped by SIGTERM or Ctrl-C, with a checkpoint.
 """
 
 import pathlib
+import re
 import sys
 
 from absl import flags
@@ -54,8 +55,16 @@ def parse_flags(arguments: list[str]) -> None:
 
 
 def _on_one_line(error: Exception) -> str:
-  # Not str(error): a KeyError's would escape its line breaks.
-  return " ".join(str(error.args[0] if error.args else error).split())
+  # Not str(error): a KeyError's would escape its line breaks, and
+  # ml_collections passes on what was escaped already.
+  text = str(error.args[0] if error.args else error).replace("\\n", "\n")
+  text = text.replace("\\'", "'").strip("'\"")
+  if "Traceback (most recent call last)" in text:
+    # A config file failed; its last line says why.
+    lines = [line.strip() for line in text.splitlines()]
+    errors = [line for line in lines if re.match(r"\w*Error: ", line)]
+    text = errors[-1].partition(": ")[2] if errors else lines[-1]
+  return " ".join(text.split())
 
 
 def main() -> int:
@@ -66,10 +75,10 @@ def main() -> int:
   parse_flags(sys.argv)
   config, workdir = _CONFIG.value, _WORKDIR.value
   # JAX takes seconds to import: a misspelled flag does not wait for it.
-  from roijax.codec import use_compilation_cache
   from roijax.data.sources import open_source
   from roijax.evaluation import report
   from roijax.evaluation.run import Settings, evaluate_checkpoint
+  from roijax.programs import use_compilation_cache
   from roijax.training.loop import train
   from roijax.training.options import call_with
   from roijax.training.signals import Interrupted

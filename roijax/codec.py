@@ -200,7 +200,7 @@ class Codec:
       image, roi, quality, background
     )
     y_hat = walk.y_hat.astype(np.float32)
-    inside = _pool(_as_roi(roi, image), bits_y.shape)
+    inside = _pool(_as_roi(roi, image), *bits_y.shape)
     share = inside.mean()
     bits_roi = float((bits_y * inside).sum() + bits_z * share)
     total = float(bits_y.sum() + bits_z)
@@ -362,7 +362,7 @@ def _as_roi(roi, image) -> np.ndarray:
   return roi
 
 
-def _pool(roi: np.ndarray, dims: tuple[int, int]) -> np.ndarray:
+def _pool(roi: np.ndarray, *dims: int) -> np.ndarray:
   """Mean of the padded map over each latent's cell."""
   pads = [
     (0, size * _STRIDE - side)

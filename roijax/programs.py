@@ -26,7 +26,7 @@ def use_compilation_cache() -> None:
 
   Does nothing where a folder is configured already.
   """
-  if jax.config.jax_compilation_cache_dir is not None:
+  if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore
     return
   base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   folder = pathlib.Path(base) / "roijax" / "jax"

@@ -11,7 +11,15 @@ import tempfile
 import jax
 import pytest
 import smoke_model
+from jaxtyping import install_import_hook
 
+# Shapes are checked where arrays are; before any of it is imported.
+install_import_hook(
+  [
+    f"roijax.{part}" for part in ("ops", "entropy", "layers", "models", "losses")
+  ],
+  "beartype.beartype",
+)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 CACHE = (

@@ -25,6 +25,7 @@ from roijax.coding.grid import SCALE_MAX, SHAPE_MAX, SHAPE_MIN
 from roijax.entropy.gaussian import gaussian_bits, laplace_bits
 from roijax.entropy.generalized_gaussian import (
   FINITE_STEP,
+  ShapeGradient,
   generalized_gaussian_bits,
 )
 from roijax.entropy.scale_bound import SCALE_BOUNDS
@@ -59,7 +60,7 @@ class Prior(nn.Module):
   kind: str
   channels: int
   bound: str = "dynamic"
-  gradient: str = "finite_difference"
+  gradient: ShapeGradient = "finite_difference"
   step: float = FINITE_STEP
 
   @property

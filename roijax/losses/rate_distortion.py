@@ -21,8 +21,8 @@ def bits_per_pixel(
   x: Float[Array, "B H W 3"], *bits: Float[Array, "B ..."]
 ) -> Float[Array, " B"]:
   """All bits of a sample over its pixels."""
-  total = sum(jnp.sum(b.reshape(b.shape[0], -1), axis=1) for b in bits)
-  return total / (x.shape[1] * x.shape[2])
+  sums = [jnp.sum(b.reshape(b.shape[0], -1), axis=1) for b in bits]
+  return jnp.sum(jnp.stack(sums), axis=0) / (x.shape[1] * x.shape[2])
 
 
 def rate_distortion(

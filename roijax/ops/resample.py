@@ -1,11 +1,11 @@
 """Changes of resolution that move numbers and invent none."""
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 
 def space_to_depth(
-  x: Float[Array, "B H W C"], block: int
-) -> Float[Array, "B H2 W2 C2"]:
+  x: Shaped[Array, "B H W C"], block: int
+) -> Shaped[Array, "B H2 W2 C2"]:
   """Gathers each `block` by `block` patch into channels (row, column, C).
 
   With a 1x1 convolution behind it, this is a strided convolution without
@@ -19,8 +19,8 @@ def space_to_depth(
 
 
 def depth_to_space(
-  x: Float[Array, "B H W C"], block: int
-) -> Float[Array, "B H2 W2 C2"]:
+  x: Shaped[Array, "B H W C"], block: int
+) -> Shaped[Array, "B H2 W2 C2"]:
   """Inverts `space_to_depth`: channels become `block` by `block` patches."""
   batch, height, width, channels = x.shape
   depth = channels // (block * block)

@@ -1,6 +1,7 @@
 """What a rate-distortion model is trained for, and where it starts."""
 
 import math
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from roijax.losses.rate_distortion import (
   rate_distortion,
   weighted_mse,
 )
-from roijax.models.flow import Flow
+from roijax.models.flow import Flow, FlowOutput
 from roijax.models.trunks import patchify
 
 
@@ -84,7 +85,10 @@ def make_loss_fn(model: Flow, config):
     )
     x, roi = batch["image"], batch["roi"]
     importance = importance_map(roi, background)
-    out = model.apply({"params": params}, x, importance, quality, split[2])
+    out = cast(
+      FlowOutput,
+      model.apply({"params": params}, x, importance, quality, split[2]),
+    )
     bpp = bits_per_pixel(x, out.bits_y, out.bits_z)
     rates = jnp.arange(len(lmbdas), dtype=jnp.float32)
     lmbda = jnp.exp(jnp.interp(quality, rates, jnp.log(lmbdas)))

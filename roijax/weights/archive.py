@@ -105,7 +105,7 @@ def pack_weights(system: str, model: Mapping, params: Mapping) -> bytes:
     arrays[f"weights/{path}"] = half
   rounded = _unflatten(halves)
   first, pmfs = make_pmfs(rounded["z_prior"])
-  z_tables = tables.make_tables(pmfs, first)
+  z_tables = tables.make_tables(pmfs, first.tolist())
   for name, array in z_tables.to_arrays().items():
     arrays[f"tables/{name}"] = array
   arrays["config"] = np.frombuffer(config.encode(), np.uint8)

@@ -131,7 +131,8 @@ def starting_point(
   analysis, synthesis = dict(analysis), dict(synthesis)
   features = np.asarray(images, np.float64)
   for i, factor in enumerate(FACTORS):
-    patches = np.asarray(space_to_depth(features, factor))
+    patches = space_to_depth(jnp.asarray(features, jnp.float32), factor)
+    patches = np.asarray(patches, np.float64)
     flat = patches.reshape(-1, patches.shape[-1])
     down = analysis[f"down_{i}"]
     # More channels than components keep a little of their random start.
