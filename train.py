@@ -10,6 +10,8 @@ what to do); 1 something unexpected (ROIJAX_DEBUG=1 shows where); 143 or 130
 stopped by SIGTERM or Ctrl-C, with a checkpoint.
 """
 
+import ast
+import contextlib
 import pathlib
 import re
 import sys
@@ -57,8 +59,9 @@ def parse_flags(arguments: list[str]) -> None:
 def _on_one_line(error: Exception) -> str:
   # Not str(error): a KeyError's would escape its line breaks, and
   # ml_collections passes on what was escaped already.
-  text = str(error.args[0] if error.args else error).replace("\\n", "\n")
-  text = text.replace("\\'", "'").strip("'\"")
+  text = str(error.args[0] if error.args else error)
+  with contextlib.suppress(SyntaxError, ValueError):
+    text = str(ast.literal_eval(text))
   if "Traceback (most recent call last)" in text:
     # A config file failed; its last line says why.
     lines = [line.strip() for line in text.splitlines()]
