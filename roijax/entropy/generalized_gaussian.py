@@ -258,9 +258,9 @@ _paper_likelihood.defvjp(_paper_likelihood_forward, _paper_likelihood_backward)
 
 def generalized_gaussian_bits(
   x: Float[Array, "*dims"],
-  mean: Float[Array, "*dims"],
-  scale: Float[Array, "*dims"],
-  shape: Float[Array, "*dims"],
+  mean: Float[Array, "*#dims"] | float,
+  scale: Float[Array, "*#dims"] | float,
+  shape: Float[Array, "*#dims"] | float,
   *,
   gradient: ShapeGradient = "finite_difference",
   step: float = FINITE_STEP,
@@ -275,7 +275,8 @@ def generalized_gaussian_bits(
     x: latents, noisy or rounded, in quantisation steps.
     mean: location.
     scale: standard deviation, > 0.
-    shape: exponent in [0.5, 3]; 2 is the Gaussian, 1 the Laplacian.
+    shape: exponent in [0.5, 3]; 2 is the Gaussian, 1 the Laplacian. The three
+      broadcast to the shape of `x`.
     gradient: how the derivative in the shape is taken.
     step: of the finite difference.
 
