@@ -150,7 +150,11 @@ def test_low_precision_stays_inside_the_transforms(trunk):
   params = make_params(model)
   assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(params))
   batch = read_crops(1, 64)
-  inputs = batch["image"], batch["roi"], jnp.zeros(1)
+  inputs = (
+    jnp.asarray(batch["image"]),
+    jnp.asarray(batch["roi"]),
+    jnp.zeros(1),
+  )
   y, z = jax.eval_shape(
     lambda p: model.apply({"params": p}, *inputs, method=Flow.analyse), params
   )
@@ -231,7 +235,9 @@ def test_background_levels_and_qualities_cover_their_ranges():
   ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_model_that_does_not_fit_is_one_line(change, words):
-  with pytest.raises(ConfigError, match="config.model does not fit") as caught:
+  with pytest.raises(
+    ConfigError, match=r"config\.model does not fit"
+  ) as caught:
     build_model("ggm", {**TINY, **change})
   assert words in str(caught.value)
   assert "\n" not in str(caught.value)

@@ -26,7 +26,9 @@ def test_an_error_counts_by_the_weight_of_its_place():
   for place, expected in (((0, 1, 2), 1.0), ((0, 3, 3), 1 / 16)):
     x_hat = np.zeros((1, 4, 4, 3), np.float32)
     x_hat[place] = 1
-    found = weighted_mse(jnp.zeros((1, 4, 4, 3)), jnp.asarray(x_hat), weight)
+    found = weighted_mse(
+      jnp.zeros((1, 4, 4, 3)), jnp.asarray(x_hat), jnp.asarray(weight)
+    )
     np.testing.assert_allclose(found, [expected / 16], rtol=1e-6)
 
 

@@ -61,6 +61,8 @@ class CheckerboardSlices(nn.Module):
   hidden: int = 128
 
   def setup(self):
+    """Declares the layers of every slice."""
+
     def dense(width, name, **keywords):
       return nn.Dense(width, precision="highest", name=name, **keywords)
 

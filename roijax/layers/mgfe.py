@@ -16,6 +16,7 @@ FSCA's narrow inner width.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import flax.linen as nn
@@ -137,9 +138,7 @@ class FrequencySpatialAttention(nn.Module):
   def _frequency(self, x, width):
     height, length = x.shape[1:3]
     if self.window == "full":
-      spectrum = jnp.fft.rfft2(
-        x.astype(jnp.float32), axes=(1, 2), norm="ortho"
-      )
+      spectrum = jnp.fft.rfft2(x.astype(jnp.float32), axes=(1, 2), norm="ortho")
       flat = jnp.concatenate([spectrum.real, spectrum.imag], axis=-1)
     else:
       rows, columns = -height % self.window, -length % self.window
@@ -170,8 +169,8 @@ class MGFE(nn.Module):
     dtype: of the computation.
   """
 
-  attention: dict | None = None
-  collaboration: dict | None = None
+  attention: Mapping | None = None
+  collaboration: Mapping | None = None
   dtype: jnp.dtype | None = None
 
   @nn.compact

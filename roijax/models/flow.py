@@ -2,8 +2,8 @@
 
     x, roi --analysis--> * gain --> y --hyper_analysis--> z --Q--> z_hat
                                     |                                |
-                                    Q <--prior <--context <-- h <--hyper_synthesis
-                                    |
+                                    Q <-- prior <-- context <-- h <--+
+                                    |                   (hyper_synthesis)
                                   y_hat / gain, h --synthesis--> x_hat
 
 Training calls the module; coding calls its methods one after the other, on
@@ -68,6 +68,7 @@ class Flow(nn.Module):
   STRIDE = 64
 
   def setup(self):
+    """Declares the flow's own parameter."""
     # The usual size of each channel of y at a middle quality; the data set
     # it at the start. Entropy networks see and predict multiples of it.
     self.log_unit = self.param(

@@ -1,6 +1,6 @@
 """Systems by name."""
 
-from collections.abc import Mapping
+from typing import Any
 
 from roijax.errors import ConfigError
 from roijax.models.flow import Flow
@@ -18,12 +18,12 @@ def _plain(value):
   return value
 
 
-def build_model(system: str, arguments: Mapping) -> Flow:
+def build_model(system: str, arguments: Any) -> Flow:
   """Builds a system from its configuration.
 
   Args:
     system: a key of `SYSTEMS`.
-    arguments: the builder's keywords; nested mappings are allowed.
+    arguments: the builder's keywords, a dict or a ConfigDict, nested.
 
   Returns:
     The model.
@@ -38,4 +38,5 @@ def build_model(system: str, arguments: Mapping) -> Flow:
   try:
     return SYSTEMS[system](**_plain(arguments))
   except (TypeError, ValueError, KeyError) as error:
-    raise ConfigError(f"config.model does not fit {system}: {error}") from error
+    what = " ".join(str(error).split())
+    raise ConfigError(f"config.model does not fit {system}: {what}") from error

@@ -28,7 +28,8 @@ FACTORS = (4, 2, 2)
 
 class Analysis(nn.Module):
   """g_a. Attributes: `channels` and `blocks` of each stage; `condition`
-  makes the module that the importance map goes through after each stage."""
+  makes the module that the importance map goes through after each stage.
+  """
 
   channels: tuple[int, ...]
   blocks: tuple[int, ...]
@@ -39,7 +40,7 @@ class Analysis(nn.Module):
   def __call__(
     self, x: Float[Array, "B H W 3"], roi: Float[Array, "B H W 1"]
   ) -> Float[Array, "B h w M"]:
-    """y before the gain, stride 16."""
+    """The latent y before the gain, stride 16."""
     for i, factor in enumerate(FACTORS):
       x = nn.Dense(self.channels[i], dtype=self.dtype, name=f"down_{i}")(
         space_to_depth(x, factor)
@@ -81,7 +82,7 @@ class HyperAnalysis(nn.Module):
 
   @nn.compact
   def __call__(self, y: Float[Array, "B h w D"]) -> Float[Array, "B p q N"]:
-    """z from the features of y."""
+    """The hyper-latent z from the features of y."""
     x = nn.Dense(self.channels, name="in")(y)
     for i in range(2):
       x = DepthwiseBlock(name=f"block_{i}")(x)

@@ -34,7 +34,7 @@ class Analysis(nn.Module):
   def __call__(
     self, x: Float[Array, "B H W 3"], roi: Float[Array, "B H W 1"]
   ) -> Float[Array, "B h w M"]:
-    """y before the gain, stride 16."""
+    """The latent y before the gain, stride 16."""
     for i in range(4):
       if i < 3:
         x = ResidualBlockDown(self.channels, self.dtype, name=f"down_{i}")(x)
@@ -73,7 +73,7 @@ class HyperAnalysis(nn.Module):
 
   @nn.compact
   def __call__(self, y: Float[Array, "B h w D"]) -> Float[Array, "B p q N"]:
-    """z from the features of y."""
+    """The hyper-latent z from the features of y."""
     x = y
     for i, stride in enumerate((1, 1, 2, 1, 2)):
       x = nn.gelu(x) if i else x
