@@ -63,10 +63,10 @@ def _on_one_line(error: Exception) -> str:
   with contextlib.suppress(SyntaxError, ValueError):
     text = str(ast.literal_eval(text))
   if "Traceback (most recent call last)" in text:
-    # A config file failed; its last line says why.
-    lines = [line.strip() for line in text.splitlines()]
-    errors = [line for line in lines if re.match(r"\w*Error: ", line)]
-    text = errors[-1].partition(": ")[2] if errors else lines[-1]
+    # A config file failed; its end says why, on one line or several.
+    *_, text = re.split(r"^\s*[\w.]*Error: ", text, flags=re.MULTILINE)
+    if "Traceback (most recent call last)" in text:
+      text = text.strip().rpartition("\n")[2]
   return " ".join(text.split())
 
 
