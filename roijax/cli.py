@@ -258,7 +258,7 @@ def _load_codec(checkpoint: pathlib.Path):
     )
   from roijax.codec import Codec
 
-  return Codec.load(checkpoint)
+  return Codec.load(checkpoint, keep_programs=True)
 
 
 class _naming:

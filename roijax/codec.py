@@ -20,10 +20,11 @@ import numpy as np
 
 from roijax.coding import coder, container, tables
 from roijax.errors import BitstreamError, ConfigError, DataError
+from roijax.executables import Executables
 from roijax.models.flow import Flow
 from roijax.models.registry import build_model
 from roijax.ops.padding import padded_size
-from roijax.programs import Programs, use_compilation_cache
+from roijax.programs import Programs, cache_folder, use_compilation_cache
 from roijax.weights.archive import Weights, load_weights
 
 DEFAULT_BACKGROUND = 0.25
@@ -103,23 +104,35 @@ class Codec:
     lmbdas: the trade-off of each rate.
   """
 
-  def __init__(self, weights: Weights):
+  def __init__(self, weights: Weights, executables: Executables | None = None):
     """Takes loaded weights; `Codec.load` reads a file."""
     self.weights = weights
     self.model = build_model(weights.system, weights.model)
     self.lmbdas = tuple(weights.model["lmbdas"])
-    self.programs = Programs(self.model, weights.params)
+    self.programs = Programs(self.model, weights.params, executables)
     self._y_tables = tables.load_tables()
 
   @classmethod
-  def load(cls, path: str | os.PathLike) -> "Codec":
+  def load(
+    cls, path: str | os.PathLike, *, keep_programs: bool = False
+  ) -> "Codec":
     """Reads weights from a training run's folder, or from a `model.npz`.
+
+    Args:
+      path: the folder or the file.
+      keep_programs: keep compiled programs in the user's cache folder, so
+        that a new process starts coding a second sooner.
 
     Raises:
       CheckpointError: missing or damaged.
     """
-    use_compilation_cache()
-    return cls(load_weights(path))
+    weights = load_weights(path)
+    if not keep_programs:
+      use_compilation_cache()
+      return cls(weights)
+    # Programs take the weights as arguments: one model, many trainings.
+    identity = f"{weights.system} {sorted(weights.model.items())}"
+    return cls(weights, Executables(cache_folder() / "programs", identity))
 
   @property
   def max_quality(self) -> float:

@@ -16,20 +16,26 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from roijax.executables import Executables
 from roijax.models.flow import Flow
 
 _ENTROPY_PARTS = ("hyper_synthesis", "context", "prior", "log_unit")
 
 
+def cache_folder() -> pathlib.Path:
+  """The user's cache folder, roijax's part of it."""
+  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(base) / "roijax"
+
+
 def use_compilation_cache() -> None:
-  """Keeps compiled programs in the user's cache folder.
+  """Keeps what JAX compiles in the user's cache folder.
 
   Does nothing where a folder is configured already.
   """
   if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore
     return
-  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  folder = pathlib.Path(base) / "roijax" / "jax"
+  folder = cache_folder() / "jax"
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError:
@@ -52,9 +58,20 @@ class Programs:
     entropy_params: the float64 parameters of what selects tables, NumPy.
   """
 
-  def __init__(self, model: Flow, params: dict):
-    """Takes a flow and its float32 parameters."""
+  def __init__(
+    self, model: Flow, params: dict, executables: Executables | None = None
+  ):
+    """Takes a flow and its float32 parameters.
+
+    Args:
+      model: the flow.
+      params: its parameters.
+      executables: where compiled programs are kept between processes; used
+        where the CPU computes everything.
+    """
     self._model = model
+    on_cpu = jax.default_backend() == "cpu"
+    self._executables = executables if on_cpu else None
     # Not `jnp.asarray`, which compiles a copy for every shape.
     self._params = jax.device_put(params)
     self.entropy_params = jax.tree.map(
@@ -71,14 +88,19 @@ class Programs:
 
     return jax.jit(run)
 
+  def _call(self, method, static, arguments):
+    program = self._program(method, *static)
+    if self._executables is not None:
+      name = f"{method.__name__} {static}"
+      program = self._executables.get(name, program, arguments)
+    return jax.tree.map(np.asarray, program(*arguments))
+
   def _transform(self, method, *arguments):
-    found = self._program(method)(self._params, *arguments)
-    return jax.tree.map(np.asarray, found)
+    return self._call(method, (), (self._params, *arguments))
 
   def _select(self, method, arguments, *static):
     with _on_host():
-      found = self._program(method, *static)(self.entropy_params, *arguments)
-      return jax.tree.map(np.asarray, found)
+      return self._call(method, static, (self.entropy_params, *arguments))
 
   def analyse(self, x, roi, quality) -> tuple[np.ndarray, np.ndarray]:
     """`Flow.analyse` of float32 arrays."""

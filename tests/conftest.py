@@ -11,12 +11,14 @@ import tempfile
 import jax
 import pytest
 import smoke_model
+from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import install_import_hook
 
 # Shapes are checked where arrays are; before any of it is imported.
 install_import_hook(
   [
-    f"roijax.{part}" for part in ("ops", "entropy", "layers", "models", "losses")
+    f"roijax.{part}"
+    for part in ("ops", "entropy", "layers", "models", "losses")
   ],
   "beartype.beartype",
 )
@@ -33,6 +35,15 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 @pytest.fixture(autouse=True)
 def _no_debug(monkeypatch):
   monkeypatch.delenv("ROIJAX_DEBUG", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_compilation_cache():
+  """Commands switch it off for their process, which here is all tests'."""
+  yield
+  if not jax.config.jax_enable_compilation_cache:
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(name="smoke", scope="session")

@@ -30,13 +30,15 @@ ALLOWED = {
   "roijax.weights": {"roijax.coding", "roijax.entropy", *LOW},
   "roijax.codec": {
     "roijax.coding",
+    "roijax.executables",
     "roijax.models",
     "roijax.ops",
     "roijax.programs",
     "roijax.weights",
     *LOW,
   },
-  "roijax.programs": {"roijax.models"},
+  "roijax.programs": {"roijax.executables", "roijax.models"},
+  "roijax.executables": set(LOW),
   "roijax.training": {
     "roijax.data",
     "roijax.losses",

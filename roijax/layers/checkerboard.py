@@ -22,9 +22,7 @@ from jaxtyping import Array, Float, Int
 from roijax.layers.neighbours import NeighbourDense
 
 NEAR = tuple((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1))
-CROSS = tuple(
-  (r, c) for r in range(-2, 3) for c in range(-2, 3) if (r + c) % 2
-)
+CROSS = tuple((r, c) for r in range(-2, 3) for c in range(-2, 3) if (r + c) % 2)
 
 
 class Pass(NamedTuple):
@@ -169,9 +167,7 @@ class CheckerboardSlices(nn.Module):
     """
     start, stop = self.bounds(group)
     hidden = self.from_h[group](h[0, rows, columns])
-    anchors = self.from_anchors[group].at(
-      y_hat[..., start:stop], rows, columns
-    )
+    anchors = self.from_anchors[group].at(y_hat[..., start:stop], rows, columns)
     hidden += local.astype(h.dtype) * anchors
     if group:
       hidden += self.from_slices[group - 1].at(

@@ -94,8 +94,13 @@ class HyperSynthesis(nn.Module):
   def __call__(self, z: Float[Array, "B p q N"]) -> Float[Array, "B h w D"]:
     """h, at the size of y."""
     middle = 3 * self.channels // 2
-    plan = ((self.channels, 1), (self.channels, 2), (middle, 1), (middle, 2),
-            (self.features, 1))
+    plan = (
+      (self.channels, 1),
+      (self.channels, 2),
+      (middle, 1),
+      (middle, 2),
+      (self.features, 1),
+    )
     x = z
     for i, (width, factor) in enumerate(plan):
       x = nn.gelu(x) if i else x
