@@ -77,7 +77,7 @@ class Executables:
         [
           identity,
           jax.__version__,
-          jaxlib.__version__,
+          jaxlib.__version__,  # pyright: ignore
           os.environ.get("XLA_FLAGS", ""),
           f"{len(devices)} {devices[0].platform} {devices[0].device_kind}",
           _describe_processor(),
@@ -102,7 +102,8 @@ class Executables:
     """
     leaves, tree = jax.tree.flatten(arguments)
     digest = self._base.copy()
-    digest.update(f"{name} {tree} {jax.config.jax_enable_x64}".encode())
+    wide = jax.config.jax_enable_x64  # pyright: ignore
+    digest.update(f"{name} {tree} {wide}".encode())
     for leaf in leaves:
       digest.update(f"{np.shape(leaf)} {np.result_type(leaf)}".encode())
     key = digest.hexdigest()[:32]
