@@ -7,7 +7,7 @@ end. A lower bound ends it. The paper names a bound that depends on the shape
 at the bound, the same mass (1e-4) lies outside the bin around the mean,
 whatever the shape.
 
-Source: arXiv 2602.01325 (the idea), systems.md 2.4 and 9.7 (the rule).
+Source: arXiv 2602.01325 for the idea; the rule is ours.
 """
 
 from collections.abc import Callable

@@ -45,7 +45,7 @@ def importance_map(
 
   The encoder sees it, and its square weighs the distortion.
 
-  Source: arXiv 2507.00373, section III (customizable value assign);
-  systems.md 9.5.
+  Source: arXiv 2507.00373 (customizable value assign): there the encoder's
+  mask and the loss take the same value too.
   """
   return jnp.maximum(roi, background[:, None, None, None])

@@ -11,7 +11,7 @@ undoes it with a factor read off h.
 
 Source: arXiv 2602.01325. Its network is not public: the trunk, MGFE
 (arXiv 2511.08918), the checkerboard slices and the decoder's factor are our
-choices (systems.md 2.7 and 9).
+choices.
 """
 
 import functools

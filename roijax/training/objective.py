@@ -28,7 +28,7 @@ def sample_background(keys, low: float, high: float, extremes: float):
   """A background level a sample.
 
   Log-uniform over [low, high]; with probability `extremes` it is .01, and
-  with the same probability 1 (systems.md 9.5).
+  with the same probability 1.
   """
 
   def one(key):
