@@ -97,7 +97,7 @@ def measure(checkpoint: str, photo: str, repeats: int, directions: str) -> dict:
   ):
     for method in methods:
       watch.wrap(owner, method)
-  codec = watch.time("load", lambda: Codec.load(checkpoint))
+  codec = watch.time("load", lambda: Codec.load(checkpoint, keep_programs=True))
   results = {"start": watch.take()}
   data = pathlib.Path(photo).read_bytes() if directions == "d" else b""
   for direction in directions:
