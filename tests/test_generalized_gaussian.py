@@ -206,9 +206,7 @@ def test_elementary_priors_are_finite_and_cut_at_1e_9(bits):
     )(x, scale)
     assert np.isfinite(value).all() and np.max(value) < 29.9
     assert np.isfinite(slopes).all()
-  np.testing.assert_allclose(
-    bits(x[-1], x[0], x[3]), -np.log2(1e-9), rtol=1e-6
-  )
+  np.testing.assert_allclose(bits(x[-1], x[0], x[3]), -np.log2(1e-9), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [0.5, 0.8, 1.0, 1.5, 2.0, 3.0])
