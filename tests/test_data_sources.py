@@ -186,10 +186,11 @@ def test_coco_slices_and_refuses_unknown_splits(coco_folder, tmp_path):
     assert "\n" not in str(info.value)
 
 
-def test_coco_leaves_out_grey_photos(coco_folder, tmp_path):
+def test_coco_leaves_out_grey_photos(coco_folder, tmp_path, capsys):
   Image.new("L", (32, 24)).save(coco_folder / "train2017/train1.png")
   counts = coco.prepare(str(coco_folder), str(tmp_path / "data"))
   assert counts == {"train": 2, "val": 3}
+  assert "left out 1 photos that are not RGB" in capsys.readouterr().err
 
 
 def test_a_missing_dataset_says_how_to_prepare_it(tmp_path):

@@ -6,6 +6,7 @@ ArrayRecord, photos as the bytes of their files, masks as PNG and RLE.
 
 import io
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,10 +93,19 @@ class CocoRoi(tfds.core.GeneratorBasedBuilder):
     self, folder: pathlib.Path, annotations: pathlib.Path
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     index = coco.read_annotations(annotations)
+    left_out = 0
     for name, entry in index.images.items():
       data = _read_photo(folder / name, entry)
-      if data is not None:
+      if data is None:
+        left_out += 1
+      else:
         yield name, _make_example(name, data, entry, index)
+    if left_out:
+      # On a line of its own: a progress bar is open.
+      print(
+        f"\n{folder}: left out {left_out} photos that are not RGB",
+        file=sys.stderr,
+      )
 
 
 def _make_example(
