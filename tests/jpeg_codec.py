@@ -39,7 +39,7 @@ class JpegCodec:
     self.decoded = 0
 
   @classmethod
-  def load(cls, path):
+  def load(cls, path, *, keep_programs=False):
     """Takes any path."""
     return cls()
 

@@ -257,7 +257,7 @@ def test_a_full_disk_or_missing_permission_keeps_the_old_file(
 
 
 def test_checkpoint_errors_are_the_user_s(roijax, monkeypatch):
-  def fail(path):
+  def fail(path, *, keep_programs):
     raise CheckpointError(f"{path} holds no\nmodel.npz")
 
   monkeypatch.setattr(JpegCodec, "load", fail)
@@ -268,7 +268,7 @@ def test_checkpoint_errors_are_the_user_s(roijax, monkeypatch):
 def test_the_unexpected_is_one_line_and_the_traceback_on_demand(
   roijax, monkeypatch
 ):
-  def fail(path):
+  def fail(path, *, keep_programs):
     raise IndexError("list index out of range")
 
   monkeypatch.setattr(JpegCodec, "load", fail)
@@ -284,7 +284,7 @@ def test_the_unexpected_is_one_line_and_the_traceback_on_demand(
 
 
 def test_an_interrupt_has_its_own_exit_code(roijax, monkeypatch):
-  def fail(path):
+  def fail(path, *, keep_programs):
     raise KeyboardInterrupt
 
   monkeypatch.setattr(JpegCodec, "load", fail)
