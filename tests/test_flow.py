@@ -161,6 +161,15 @@ def test_low_precision_stays_inside_the_transforms(trunk):
   out = jax.eval_shape(model.apply, {"params": params}, *inputs, _keys(1))
   assert all(x.dtype == jnp.float32 for x in (y, z, *out))
 
+  # Already what leaves the analysis: a cast behind it would be too late.
+  def analyse(flow, x, roi):
+    return flow.analysis(x, roi)
+
+  last = jax.eval_shape(
+    lambda p: model.apply({"params": p}, *inputs[:2], method=analyse), params
+  )
+  assert last.dtype == jnp.float32
+
 
 def test_low_precision_gives_nearly_the_same_bits():
   model, exact = _low_precision(TINY["trunk"])

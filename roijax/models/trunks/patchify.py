@@ -42,14 +42,16 @@ class Analysis(nn.Module):
   ) -> Float[Array, "B h w M"]:
     """The latent y before the gain, stride 16."""
     for i, factor in enumerate(FACTORS):
-      x = nn.Dense(self.channels[i], dtype=self.dtype, name=f"down_{i}")(
+      # bfloat16 loses integers above 256: what makes y is float32.
+      dtype = self.dtype if i < len(FACTORS) - 1 else jnp.dtype("float32")
+      x = nn.Dense(self.channels[i], dtype=dtype, name=f"down_{i}")(
         space_to_depth(x, factor)
       )
       for j in range(self.blocks[i]):
-        x = DepthwiseBlock(dtype=self.dtype, name=f"block_{i}_{j}")(x)
+        x = DepthwiseBlock(dtype=dtype, name=f"block_{i}_{j}")(x)
       roi = average_pool(roi, factor)
       if self.condition is not None:
-        x = self.condition(dtype=self.dtype, name=f"condition_{i}")(x, roi)
+        x = self.condition(dtype=dtype, name=f"condition_{i}")(x, roi)
     return x
 
 

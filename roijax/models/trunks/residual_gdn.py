@@ -36,16 +36,18 @@ class Analysis(nn.Module):
   ) -> Float[Array, "B h w M"]:
     """The latent y before the gain, stride 16."""
     for i in range(4):
+      # bfloat16 loses integers above 256: what makes y is float32.
+      dtype = self.dtype if i < 3 else jnp.dtype("float32")
       if i < 3:
         x = ResidualBlockDown(self.channels, self.dtype, name=f"down_{i}")(x)
         x = ResidualBlock(self.channels, self.dtype, name=f"block_{i}")(x)
       else:
         x = nn.Conv(
-          self.latent_channels, (3, 3), (2, 2), dtype=self.dtype, name="last"
+          self.latent_channels, (3, 3), (2, 2), dtype=dtype, name="last"
         )(x)
       roi = average_pool(roi, 2)
       if self.condition is not None:
-        x = self.condition(dtype=self.dtype, name=f"condition_{i}")(x, roi)
+        x = self.condition(dtype=dtype, name=f"condition_{i}")(x, roi)
     return x
 
 
