@@ -86,7 +86,11 @@ def make_parser() -> argparse.ArgumentParser:
     action="store_true",
     help="also record the bits that tables and likelihood foretell",
   )
-  add("--out", metavar="DIR", help="for results (DIR of the checkpoint/eval)")
+  add(
+    "--out",
+    metavar="DIR",
+    help="for results; CHECKPOINT/eval, for a file runs/NAME/eval",
+  )
   return parser
 
 

@@ -74,7 +74,8 @@ def evaluate_checkpoint(
   Args:
     checkpoint: a folder that holds model.npz, or that file.
     settings: what to evaluate.
-    out: the folder for results; `eval` beside the weights by default.
+    out: the folder for results; by default `eval` in the checkpoint's folder,
+      `runs/NAME/eval` for a file.
 
   Returns:
     The figures; `report.print_report(it.points, it.differences)` prints them.
@@ -85,7 +86,9 @@ def evaluate_checkpoint(
   """
   checkpoint = pathlib.Path(checkpoint)
   if out is None:
-    out = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "eval"
+    # A file has no folder of its own; shipped weights lie in the package.
+    workdir = pathlib.Path("runs") / checkpoint.stem
+    out = (checkpoint if checkpoint.is_dir() else workdir) / "eval"
   source = open_source(settings.data, settings.data_dir)
   # JAX takes a second to load: photos that do not exist are told before.
   from roijax.codec import Codec as LearnedCodec
