@@ -11,6 +11,7 @@ writable by others.
 """
 
 import hashlib
+import importlib.metadata
 import os
 import pathlib
 import pickle
@@ -29,7 +30,14 @@ from roijax.errors import RoijaxError
 from roijax.files import write_whole
 
 _PACKAGE = pathlib.Path(__file__).parent
-_TRACED = ("coding/grid.py", "ops", "entropy", "layers", "models")
+_TRACED = (
+  "coding/grid.py",
+  "ops",
+  "entropy",
+  "layers",
+  "models",
+  "programs.py",
+)
 
 
 def _describe_processor() -> str:
@@ -77,6 +85,7 @@ class Executables:
         [
           identity,
           jax.__version__,
+          importlib.metadata.version("flax"),
           jaxlib.__version__,  # pyright: ignore
           os.environ.get("XLA_FLAGS", ""),
           f"{len(devices)} {devices[0].platform} {devices[0].device_kind}",

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from roijax.entropy.gaussian import LIKELIHOOD_MIN
 from roijax.ops.bounds import lower_bound
 
 WIDTHS = (1, 3, 3, 3, 3, 1)
-LIKELIHOOD_MIN = 1e-9
 TAIL_MASS = 1e-6
 SUPPORT_MAX = 512
 

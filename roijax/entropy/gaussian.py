@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from roijax.ops.bounds import lower_bound
 
+# Of every prior: no latent costs more than 29.9 bits in training.
 LIKELIHOOD_MIN = 1e-9
 
 

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 import scipy.special
 from jaxtyping import Array, Float
 
+from roijax.entropy.gaussian import LIKELIHOOD_MIN
 from roijax.ops.bounds import lower_bound
 from roijax.ops.chunks import map_in_chunks
 from roijax.ops.special import (
@@ -44,7 +45,6 @@ from roijax.ops.special import (
 
 ShapeGradient = Literal["finite_difference", "exact", "paper"]
 
-LIKELIHOOD_MIN = 1e-9
 # Best in float32: smaller steps drown in rounding, larger ones in curvature.
 FINITE_STEP = 2e-3
 # Nothing more likely than LIKELIHOOD_MIN reaches this; a latent a hundred

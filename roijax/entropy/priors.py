@@ -95,11 +95,10 @@ class Prior(nn.Module):
       Parameters [..., S]; scale within its bound and 256, shape within the
       grid.
     """
-    mean = raw[..., 0] * unit.reshape((1,) * (raw.ndim - 2) + (-1,))
+    unit = unit.reshape((1,) * (raw.ndim - 2) + (-1,))
+    mean = raw[..., 0] * unit
     # softplus(0.54) is 1: a head that says nothing predicts the usual size.
-    scale = jax.nn.softplus(raw[..., 1] + 0.5413) * unit.reshape(
-      (1,) * (raw.ndim - 2) + (-1,)
-    )
+    scale = jax.nn.softplus(raw[..., 1] + 0.5413) * unit
     shape = self._shape(raw, channels, mean)
     scale = lower_bound(scale, SCALE_BOUNDS[self.bound](shape))
     return Parameters(mean, upper_bound(scale, SCALE_MAX), shape)
