@@ -79,7 +79,7 @@ class _Walk:
   def run(self, exchange: Callable) -> None:
     """Walks the passes in order; fills `y_hat`."""
     height, width = self.h.shape[1:3]
-    for one in self.codec.model.context.passes(height, width):
+    for one in self.codec.model.passes(height, width):
       mean, indexes, close = self.codec.programs.tables_at(
         self.h, self.y_hat, one
       )
