@@ -78,6 +78,7 @@ def _base() -> ConfigDict:
       checkpoint_minutes=0,
       keep=3,
       devices=0,
+      observe_every=5000,
     )
   )
   config.eval = ConfigDict(
@@ -114,6 +115,7 @@ def _small(config: ConfigDict) -> None:
   config.train.log_every = 50
   config.train.checkpoint_every = 0
   config.train.checkpoint_minutes = 5
+  config.train.observe_every = 1000
 
 
 def _sample(config: ConfigDict) -> None:
@@ -124,6 +126,7 @@ def _sample(config: ConfigDict) -> None:
   config.train.seconds = 240
   config.train.ema_decay = 0.99
   config.train.checkpoint_minutes = 1
+  config.train.observe_every = 400
   config.eval.data = "sample:val"
 
 
@@ -149,6 +152,7 @@ def _smoke(config: ConfigDict) -> None:
   config.train.log_every = 1
   config.train.checkpoint_every = 2
   config.train.checkpoint_minutes = 0
+  config.train.observe_every = 2
   config.eval.data = ""
   config.eval.qualities = (0.0, 1.0)
 

@@ -31,6 +31,7 @@ FREE_KEYS = (
   "train.checkpoint_minutes",
   "train.keep",
   "train.devices",
+  "train.observe_every",
   "data.data_dir",
   "data.workers",
   "eval",

@@ -60,6 +60,7 @@ def run_training(
   config: Mapping[str, Any],
   schedule: optax.Schedule | None = None,
   export: Callable[[TrainState], None] | None = None,
+  observe: Callable[[int, TrainState, TrainingLog], None] | None = None,
 ) -> TrainState:
   """Trains to the end, from the newest checkpoint if there is one.
 
@@ -77,6 +78,8 @@ def run_training(
     config: the whole config, to be saved and compared.
     schedule: the learning rate, for the log.
     export: called after every checkpoint and at the end.
+    observe: called with the step, the state and the log every
+      `options.observe_every` steps and at the end; draws, changes nothing.
 
   Returns:
     The final state.
@@ -113,7 +116,7 @@ def run_training(
     accumulate=options.accumulate,
     ema_decay=options.ema_decay,
   )
-  run = _Run(iterator, options, checkpoints, log, schedule, export)
+  run = _Run(iterator, options, checkpoints, log, schedule, export, observe)
   try:
     with StopOnSignal() as stop:
       return run.train(state, update, stop)
@@ -125,13 +128,16 @@ def run_training(
 class _Run:
   """The loop's moving parts; one `train` call each."""
 
-  def __init__(self, iterator, options, checkpoints, log, schedule, export):
+  def __init__(
+    self, iterator, options, checkpoints, log, schedule, export, observe
+  ):
     self.iterator = iterator
     self.options = options
     self.checkpoints = checkpoints
     self.log = log
     self.schedule = schedule
     self.export = export or (lambda state: None)
+    self.observe = observe or (lambda step, state, log: None)
     self.paths = []
     self.pending = None
 
@@ -151,6 +157,8 @@ class _Run:
       self.pending = (step, metrics)
       if step % options.log_every == 0:
         self._write(step)
+      if options.observe_every and step % options.observe_every == 0:
+        self.observe(step, state, self.log)
       # Told before the save: the seconds in the last checkpoint are then
       # those that ended the run, and starting it again adds no step.
       late = self._is_late()
@@ -163,6 +171,8 @@ class _Run:
       raise Interrupted(stop.signum, step)
     self._write(step)
     self._save(state)
+    if options.observe_every and step % options.observe_every:
+      self.observe(step, state, self.log)
     return state
 
   def _is_late(self) -> bool:

@@ -74,6 +74,8 @@ class TrainOptions:
     checkpoint_minutes: minutes between checkpoints; 0 or None: by steps only.
     keep: checkpoints to keep.
     devices: devices to use; 0 or None: all that JAX sees.
+    observe_every: steps between pictures of what the model does (`samples/`,
+      TensorBoard); 0 or None: none.
   """
 
   steps: int
@@ -85,6 +87,7 @@ class TrainOptions:
   checkpoint_minutes: float | None = None
   keep: int = 2
   devices: int | None = None
+  observe_every: int | None = None
 
   def __post_init__(self):
     for name in ("steps", "accumulate", "log_every", "keep"):
