@@ -1,0 +1,192 @@
+"""Does a region make latents sharp-peaked, and what is left for the prior?
+
+    python -m benchmarks.claims.sharpness --regional=RUN --uniform=OTHER_RUN \
+      --data=... --photos=...
+
+Three codings of the same held-out crops: a codec trained with regions and
+given one (`regional`), the same codec given none (`ordinary`), and a codec that
+was trained without any (`uniform`). Channel by channel, kurtosis and fitted
+shape of
+
+  marginal   y as it is,
+  residual   (y - mean) / deviation, of a Gaussian prior fitted to each codec,
+
+over everything, inside the region and outside it (the same pixels in all three
+codings). Figures are medians over the channels whose y varies; a Gaussian has
+kurtosis 3 and shape 2. `mixture` is the kurtosis that two Gaussians would have
+together whose deviations differ as the regions' do.
+
+The claim (arXiv 2602.01325): uneven bits make latents sharp-peaked.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from benchmarks.claims import report
+from benchmarks.claims.latents import (
+  Latents,
+  draw_held_out_latents,
+  draw_training_latents,
+  open_frozen,
+)
+from benchmarks.claims.refit import Refit
+from roijax.data.sources import open_source
+from roijax.metrics.sharpness import fit_shape, kurtosis
+from roijax.programs import use_compilation_cache
+
+QUALITY = 3.0
+# Channels that vary less than this many steps are rounded to nothing.
+ACTIVE = 0.3
+BINS = np.linspace(-6, 6, 121)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """Medians over channels."""
+
+  coding: str
+  kind: str
+  region: str
+  deviation: float
+  kurtosis: float
+  mixture: float
+  shape: float
+
+
+def mixture_kurtosis(share: float, ratio: float) -> float:
+  """Kurtosis of two Gaussians, one `ratio` times as wide, mixed.
+
+  Args:
+    share: of the wider one.
+    ratio: of the deviations.
+  """
+  fourth = share * ratio**4 + 1 - share
+  return 3 * fourth / (share * ratio**2 + 1 - share) ** 2
+
+
+def is_active(latents: Latents) -> np.ndarray:
+  """Which channels vary enough to be worth a look, bool [M]."""
+  return latents.y.std(axis=(0, 1, 2)) >= ACTIVE
+
+
+def summarise(
+  coding: str, kind: str, values: np.ndarray, latents: Latents
+) -> list[Row]:
+  """Rows of one kind of values: whole, inside, outside."""
+  inside = latents.roi >= 0.5
+  regions = {
+    "whole": np.ones_like(inside),
+    "inside": inside,
+    "outside": ~inside,
+  }
+  values = values[..., is_active(latents)]
+  deviations = {
+    name: values[where].std(axis=0) for name, where in regions.items()
+  }
+  ratio = deviations["inside"] / np.maximum(deviations["outside"], 1e-6)
+  mixture = [mixture_kurtosis(inside.mean(), r) for r in ratio]
+  rows = []
+  for name, where in regions.items():
+    channels = values[where].T
+    centred = channels - channels.mean(axis=1, keepdims=True)
+    rows.append(
+      Row(
+        coding,
+        kind,
+        name,
+        float(np.median(deviations[name])),
+        float(np.median([kurtosis(one) for one in centred])),
+        float(np.median(mixture)) if name == "whole" else np.nan,
+        float(np.median([fit_shape(one) for one in centred])),
+      )
+    )
+  return rows
+
+
+def measure(path, uniform: bool, data, photos, arguments):
+  """Latents of held-out crops, and their residuals under a fitted Gaussian."""
+  frozen = open_frozen(path)
+  train = draw_training_latents(frozen, data, arguments.crops, uniform=uniform)
+  test = draw_held_out_latents(
+    frozen, photos, qualities=(QUALITY,), uniform=uniform
+  )
+  refit = Refit(frozen, arguments.steps, kind="gaussian")
+  charged = refit.charge(refit.fit(train, seed=0), test)
+  return test, charged.residual / charged.scale
+
+
+def draw(path: pathlib.Path, found: dict[str, tuple[Latents, np.ndarray]]):
+  """Densities of standardised values, on a log axis, beside a Gaussian."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(3.6 * len(found), 6), layout="constrained")
+  panels = figure.subplots(2, len(found), sharex=True, sharey=True)
+  middle = (BINS[1:] + BINS[:-1]) / 2
+  for column, (coding, (latents, residual)) in enumerate(found.items()):
+    inside = latents.roi >= 0.5
+    active = is_active(latents)
+    y = latents.y[..., active]
+    marginal = (y - y.mean(axis=(0, 1, 2))) / y.std(axis=(0, 1, 2))
+    for row, values in enumerate((marginal, residual[..., active])):
+      axes = panels[row, column]
+      for where, colour, name in (
+        (inside, "#0072B2", "inside"),
+        (~inside, "#D55E00", "outside"),
+      ):
+        counts, _ = np.histogram(values[where], BINS, density=True)
+        axes.semilogy(middle, counts, color=colour, label=name)
+      gaussian = np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi)
+      axes.semilogy(middle, gaussian, "--", color="0.4", label="Gaussian")
+      kind = ("marginal", "residual")[row]
+      axes.set_title(f"{coding}: {kind}", fontsize=10, loc="left")
+      axes.set_ylim(1e-5, 10)
+      axes.grid(color="0.9")
+      axes.spines[["top", "right"]].set_visible(False)
+  for axes in panels[1]:
+    axes.set_xlabel("deviations from the mean")
+  panels[0, 0].set_ylabel("density")
+  panels[1, 0].set_ylabel("density")
+  panels[0, 0].legend(frameon=False, fontsize=8)
+  report.save_figure(path, figure)
+
+
+def main() -> None:
+  """Measures the codings; prints, saves and draws."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--regional", default="roijax/weights/ggm-small-1.npz")
+  parser.add_argument(
+    "--uniform", required=True, help="trained without regions"
+  )
+  parser.add_argument("--data", default="sample:train")
+  parser.add_argument("--photos", default="sample:val")
+  parser.add_argument("--data_dir", default=None)
+  parser.add_argument("--crops", type=int, default=4096)
+  parser.add_argument("--steps", type=int, default=1500)
+  parser.add_argument("--out", default="runs/claims/sharpness")
+  arguments = parser.parse_args()
+  use_compilation_cache()
+  data = open_source(arguments.data, arguments.data_dir)
+  photos = open_source(arguments.photos, arguments.data_dir)
+  codings = {
+    "regional": (arguments.regional, False),
+    "ordinary": (arguments.regional, True),
+    "uniform": (arguments.uniform, True),
+  }
+  found, rows = {}, []
+  for coding, (path, uniform) in codings.items():
+    test, residual = measure(path, uniform, data, photos, arguments)
+    found[coding] = test, residual
+    rows += summarise(coding, "marginal", test.y, test)
+    rows += summarise(coding, "residual", residual, test)
+  folder = pathlib.Path(arguments.out)
+  report.print_table(f"{len(test.y)} crops, quality {QUALITY:g}", rows)
+  report.write_rows(folder / "rows.csv", rows)
+  draw(folder / "densities.png", found)
+  print(f"rows and plot: {folder}")
+
+
+if __name__ == "__main__":
+  main()
