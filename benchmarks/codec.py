@@ -1,7 +1,7 @@
 """How long coding takes: encode and decode, warm and as a cold command.
 
-  python benchmarks/codec.py --variants=small
-  python benchmarks/codec.py --checkpoint=runs/small --out=codec.json
+  python -m benchmarks.codec --variants=small
+  python -m benchmarks.codec --checkpoint=runs/small --out=codec.json
 
 One photo of 768x512, no region, the middle quality. Without a checkpoint the
 weights are a variant's fresh start, whose files are larger than trained ones.

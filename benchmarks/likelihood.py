@@ -1,6 +1,6 @@
 """How long a million latents' bits and gradients take, and how right they are.
 
-  python benchmarks/likelihood.py [--count N] [--repeats R]
+  python -m benchmarks.likelihood [--count N] [--repeats R]
 
 prints one table: the generalized Gaussian with a shape for every latent
 (GGM-e) in its three shape gradients, the Gaussian, and a likelihood built on

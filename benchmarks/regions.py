@@ -1,6 +1,6 @@
 """Does the mask steer the bits? Each half of a photo as the region, in turn.
 
-    python benchmarks/regions.py --checkpoint=RUN --photos=folder:PHOTOS
+    python -m benchmarks.regions --checkpoint=RUN --photos=folder:PHOTOS
 
 A photo is coded three times with one checkpoint at equal bytes (within 3 %):
 the region on its left half, on its right half, and nowhere. Each half is

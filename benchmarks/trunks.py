@@ -1,6 +1,6 @@
 """Which trunk should `:small` have? Equal CPU seconds, real files.
 
-    python benchmarks/trunks.py --seconds=300 --data=folder:PHOTOS \
+    python -m benchmarks.trunks --seconds=300 --data=folder:PHOTOS \
       --photos=folder:OTHER_PHOTOS
 
 Every candidate is `configs/ggm.py:small` with another trunk, trained alone
