@@ -112,7 +112,7 @@ def draw_savings(path: pathlib.Path, rows: Sequence[Any], title: str) -> None:
       )
   axes.set_xticks(range(len(arms)), arms)
   axes.axhline(0, color="0.3", linewidth=0.8)
-  axes.set_ylabel(f"bits saved on {next(iter(found))}, percent")
+  axes.set_ylabel(f"bits saved against {next(iter(found))}, percent")
   axes.set_title(title, fontsize=10, loc="left")
   axes.grid(axis="y", color="0.9")
   axes.set_axisbelow(True)

@@ -10,6 +10,7 @@ Source: arXiv 2602.01325 for the claim; the formulas are textbook.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -59,7 +60,7 @@ def fit_shape(values: Float[np.ndarray, "*dims"]) -> float:
     log_alpha = math.log(shape * np.mean(np.exp(shape * log))) / shape
     return log_alpha + math.lgamma(1 / shape) - math.log(shape) + 1 / shape
 
-  found = optimize.minimize_scalar(
+  found: Any = optimize.minimize_scalar(
     negative_log_likelihood, bounds=SHAPE_RANGE, method="bounded"
   )
   return float(found.x)
@@ -112,7 +113,7 @@ def gaussian_excess(
     return -float(np.sum(masses * np.log2(likelihood)))
 
   lowest = math.log(GAUSSIAN_MIN)
-  found = optimize.minimize_scalar(
+  found: Any = optimize.minimize_scalar(
     cross_entropy,
     bounds=(lowest, max(math.log(4 * scale), lowest + 1)),
     method="bounded",
