@@ -1,4 +1,4 @@
-"""The `roijax` command: compress, decompress, info.
+"""The `roijax` command: compress, decompress, info, plot.
 
 JAX and the codec are imported by the commands that need them, so that a
 misspelled path is told at once and `roijax info` never loads JAX.
@@ -27,6 +27,9 @@ app = typer.Typer(
   rich_markup_mode=None,
   pretty_exceptions_enable=False,
 )
+
+plots = typer.Typer(help="Draw what was measured, as PNG.")
+app.add_typer(plots, name="plot")
 
 Photo = Annotated[pathlib.Path, typer.Argument(metavar="IN", help="A photo.")]
 File = Annotated[
@@ -169,6 +172,43 @@ def info(file: File) -> None:
   }
   for name, value in lines.items():
     print(f"{name:<18}{value}")
+
+
+@plots.callback(invoke_without_command=True)
+def _plots(context: typer.Context) -> None:
+  if context.invoked_subcommand is None:
+    raise RoijaxError("name what to draw: roijax plot run DIR")
+
+
+@plots.command("run")
+def plot_run(
+  folders: Annotated[
+    list[pathlib.Path],
+    typer.Argument(
+      metavar="DIR...",
+      help="The workdir of a training run, which may be going on; several are"
+      " drawn over each other.",
+    ),
+  ],
+  output: Annotated[
+    pathlib.Path | None,
+    typer.Option(
+      "--output", "-o", help="The PNG to write; DIR/curves.png by default."
+    ),
+  ] = None,
+) -> None:
+  """Draws the curves of training: loss, rate, distortion, speed."""
+  from roijax.evaluation.plot_run import read_run, write_curves
+
+  if output is None and len(folders) > 1:
+    raise RoijaxError("-o is needed to draw several runs: name the PNG")
+  output = output or folders[0] / "curves.png"
+  if output.suffix.lower() != ".png":
+    raise RoijaxError(f"{output}: curves are drawn as PNG; end -o in .png")
+  runs = [read_run(folder) for folder in folders]
+  write_curves(output, runs)
+  told = ", ".join(f"{run.name} ({run.extent})" for run in runs)
+  print(f"{output}: {told}")
 
 
 def exit_code(call: Callable[[], object]) -> int:

@@ -94,6 +94,9 @@ def test_smoke_trains_evaluates_compresses_and_decompresses(file, tmp_path):
     "--config.train.steps=2",
     "--config.data.batch_size=2",
   )
+  assert (workdir / "samples" / "step_00000002.png").stat().st_size > 0
+  curves = _command("-m", "roijax.cli", "plot", "run", workdir)
+  assert curves.startswith(str(workdir / "curves.png"))
   photo = read_photo(60, 100)
   Image.fromarray(photo).save(tmp_path / "photo.png")
   out = _command(

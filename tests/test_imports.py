@@ -42,6 +42,7 @@ ALLOWED = {
   "roijax.training": {
     "roijax.data",
     "roijax.losses",
+    "roijax.metrics",
     "roijax.models",
     "roijax.weights",
     *LOW,

@@ -1,12 +1,18 @@
 """The rate-distortion plot: four panels, one line a codec."""
 
-import io
 import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from roijax import files
+from roijax.evaluation.figures import (
+  BLUE,
+  COLOURS,
+  dress,
+  make_figure,
+  write_figure,
+  write_note,
+)
 from roijax.evaluation.rows import OURS
 from roijax.evaluation.summary import Point
 
@@ -20,9 +26,6 @@ PANELS = {
   "psnr_bg": "Background",
 }
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-OURS_COLOUR = "#0072B2"
 MARKERS = ("s", "^", "D", "v", "P")
 
 
@@ -37,13 +40,9 @@ def write_plot(
     title: a line above the panels.
 
   Raises:
-    RoijaxError: the file cannot be written.
+    RoijaxError: the file cannot be written, or matplotlib is missing.
   """
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(9, 7.4), layout="constrained")
-  FigureCanvasAgg(figure)
+  figure = make_figure(9, 7.4)
   panels = figure.subplots(2, 2, sharex=True).flat
   for axes, (measure, name) in zip(panels, PANELS.items(), strict=True):
     _draw_panel(axes, points, measure, name)
@@ -55,18 +54,13 @@ def write_plot(
   )
   if title:
     figure.suptitle(title, fontsize=11)
-  buffer = io.BytesIO()
-  figure.savefig(buffer, format="png", dpi=130)
-  files.write_whole(path, buffer.getvalue())
+  write_figure(path, figure)
 
 
 def _draw_panel(
   axes: "Axes", points: Sequence[Point], measure: str, name: str
 ) -> None:
-  axes.set_title(name, fontsize=10, loc="left")
-  axes.set_ylabel("PSNR in dB")
-  axes.grid(color="0.9")
-  axes.spines[["top", "right"]].set_visible(False)
+  dress(axes, name, "PSNR in dB")
   rivals = drawn = 0
   for codec in dict.fromkeys(point.codec for point in points):
     curve = sorted(
@@ -75,7 +69,7 @@ def _draw_panel(
       if point.codec == codec and _is_finite(getattr(point, measure))
     )
     drawn += len(curve)
-    style = {"color": OURS_COLOUR, "marker": "o", "linewidth": 2.2, "zorder": 3}
+    style = {"color": BLUE, "marker": "o", "linewidth": 2.2, "zorder": 3}
     if codec != OURS:
       style = {
         "color": COLOURS[rivals % len(COLOURS)],
@@ -87,14 +81,7 @@ def _draw_panel(
     rates = [bpp for bpp, _ in curve]
     axes.plot(rates, [value for _, value in curve], label=codec, **style)
   if not drawn:
-    axes.text(
-      0.5,
-      0.5,
-      "no photo has this region",
-      transform=axes.transAxes,
-      ha="center",
-      color="0.5",
-    )
+    write_note(axes, "no photo has this region")
 
 
 def _is_finite(value: float | None) -> bool:

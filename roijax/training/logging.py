@@ -1,5 +1,6 @@
 """What a run tells: a progress line, `metrics.jsonl` and TensorBoard events."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -8,10 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-import tensorboardX
+import numpy as np
 
 from roijax.errors import RoijaxError
 from roijax.files import write_whole
+from roijax.training.events import Events, telling
 
 # The progress line's metrics, as far as the loss function reports them.
 SHOWN = (
@@ -21,11 +23,25 @@ SHOWN = (
   ("psnr_roi", "ROI-PSNR", ".2f"),
 )
 
+# TensorBoard's groups, by a metric's first word.
+GROUPS = {
+  "bpp": "rate",
+  "mse": "distortion",
+  "psnr": "distortion",
+  "gradient": "optimizer",
+  "learning": "optimizer",
+  "images": "speed",
+}
+
+# A step's metric: a mean over its samples, or the means of a sum and of a
+# weight, whose quotient is meant.
+Metric = float | tuple[float, float]
+
 
 class TrainingLog:
   """Averages metrics between rows and writes them out.
 
-  A row covers the steps since the last one. Sums that no row has yet covered
+  A row covers the steps since the last one. Totals that no row has yet covered
   are part of a checkpoint (`progress`), so that a resumed run writes the rows
   of an uninterrupted one, times aside.
   """
@@ -61,22 +77,18 @@ class TrainingLog:
     self._limit = seconds
     self._stream = stream
     self._seconds_before = progress.get("seconds", 0.0)
-    self._count = progress.get("count", 0)
-    self._sums = dict(progress.get("sums", {}))
+    # Of each metric, its sum and its weight.
+    self._totals = {
+      name: tuple(total) for name, total in progress.get("totals", {}).items()
+    }
     self._started = time.monotonic()
     self._mark = None
     path = pathlib.Path(workdir) / "metrics.jsonl"
     drop_rows_after(path, start_step)
-    try:
+    with telling(path):
       path.parent.mkdir(parents=True, exist_ok=True)
       self._file = path.open("a", encoding="utf-8")
-      self._events = tensorboardX.SummaryWriter(
-        str(path.parent / "tensorboard"), purge_step=start_step + 1
-      )
-    except OSError as error:
-      raise RoijaxError(
-        f"cannot write {path}: {error.strerror or error}"
-      ) from error
+    self._events = Events(path.parent / "tensorboard", start_step)
 
   @property
   def seconds(self) -> float:
@@ -86,17 +98,14 @@ class TrainingLog:
   @property
   def progress(self) -> dict[str, Any]:
     """What a checkpoint keeps of the log, JSON-able."""
-    return {
-      "seconds": self.seconds,
-      "count": self._count,
-      "sums": dict(self._sums),
-    }
+    return {"seconds": self.seconds, "totals": dict(self._totals)}
 
-  def add(self, step: int, metrics: Mapping[str, float]) -> None:
+  def add(self, step: int, metrics: Mapping[str, Metric]) -> None:
     """Takes one step's metrics in."""
     for name, value in metrics.items():
-      self._sums[name] = self._sums.get(name, 0.0) + float(value)
-    self._count += 1
+      new = value if isinstance(value, tuple) else (value, 1.0)
+      old = self._totals.get(name, (0.0, 0.0))
+      self._totals[name] = (old[0] + float(new[0]), old[1] + float(new[1]))
     # The first step compiles: the rate is measured from its end.
     if self._mark is None:
       self._mark = (step, time.monotonic())
@@ -111,33 +120,54 @@ class TrainingLog:
     Raises:
       RoijaxError: the disk is full.
     """
-    if not self._count:
+    if not self._totals:
       return
-    means = {name: total / self._count for name, total in self._sums.items()}
+    # None where no sample had what is measured, such as a region.
+    means = {
+      name: total / weight if weight else None
+      for name, (total, weight) in self._totals.items()
+    }
     rate = self._measure(step)
-    row = {"step": step, **means, **extra}
-    timed = {"images_per_second": rate, "seconds": self.seconds}
-    try:
-      self._file.write(json.dumps(_finite({**row, **timed})) + "\n")
+    row = {**means, **extra, "images_per_second": rate}
+    line = {"step": step, **row, "seconds": self.seconds}
+    with telling(pathlib.Path(self._file.name)):
+      self._file.write(json.dumps(_finite(line)) + "\n")
       self._file.flush()
-      for name, value in {**means, **extra, "images_per_second": rate}.items():
-        if value is not None:
-          self._events.add_scalar(name, value, step)
-      self._events.flush()
-    except OSError as error:
-      raise RoijaxError(
-        f"cannot write {self._file.name}: {error.strerror or error}"
-      ) from error
+    self._events.add(
+      step,
+      scalars={
+        make_tag(name): value
+        for name, value in row.items()
+        if value is not None
+      },
+    )
     print(self._line(step, means, rate), file=self._out, flush=True)
-    self._sums, self._count = {}, 0
+    self._totals = {}
+
+  def show(
+    self,
+    step: int,
+    *,
+    scalars: Mapping[str, float] | None = None,
+    images: Mapping[str, np.ndarray] | None = None,
+    histograms: Mapping[str, np.ndarray] | None = None,
+  ) -> None:
+    """Shows on TensorBoard what no row holds; see `Events.add`."""
+    self._events.add(
+      step, scalars=scalars, images=images, histograms=histograms
+    )
+    # The rate is training's, without the time that pictures take.
+    self._mark = (step, time.monotonic())
 
   def say(self, text: str) -> None:
     """Prints a line among the progress lines."""
     print(text, file=self._out, flush=True)
 
   def close(self) -> None:
-    """Closes the files."""
-    self._file.close()
+    """Closes the files; what there was to write is written."""
+    # As in `Events.close`.
+    with contextlib.suppress(OSError):
+      self._file.close()
     self._events.close()
 
   @property
@@ -156,7 +186,7 @@ class TrainingLog:
     width = len(str(self._steps))
     parts = [f"step {step:{width}d}/{self._steps}"]
     for name, label, form in SHOWN:
-      if name in means:
+      if means.get(name) is not None:
         parts.append(f"{label} {means[name]:{form}}")
     if rate is not None:
       left = (self._steps - step) * self._batch_size / rate
@@ -165,6 +195,31 @@ class TrainingLog:
       parts.append(f"{rate:.1f} images/s")
       parts.append(f"ETA {format_seconds(left)}")
     return "  ".join(parts)
+
+
+class SilentLog:
+  """What a process that is not the primary has for a log."""
+
+  seconds = 0.0
+  progress: Mapping[str, Any] = {}
+
+  def add(self, step: int, metrics: Mapping[str, Any]) -> None:
+    """Forgets the metrics, which are the primary's too."""
+
+  def write(self, step: int, **extra: float) -> None:
+    """Writes nothing."""
+
+  def say(self, text: str) -> None:
+    """Says nothing."""
+
+  def close(self) -> None:
+    """Has nothing to close."""
+
+
+def make_tag(name: str) -> str:
+  """A metric's name on TensorBoard: `bpp_roi` becomes `rate/bpp_roi`."""
+  group = GROUPS.get(name.partition("_")[0])
+  return f"{group}/{name}" if group else name
 
 
 def drop_rows_after(path: pathlib.Path, step: int) -> None:

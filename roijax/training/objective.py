@@ -17,6 +17,7 @@ from roijax.losses.rate_distortion import (
 )
 from roijax.models.flow import Flow, FlowOutput
 from roijax.models.trunks import patchify
+from roijax.training.regions import average, measure_regions, psnr
 
 
 def sample_quality(keys, rates: int):
@@ -40,20 +41,6 @@ def sample_background(keys, low: float, high: float, extremes: float):
   return jax.vmap(one)(keys)
 
 
-def _psnr(mse):
-  return -10 * jnp.log10(jnp.maximum(mse, 1e-10))
-
-
-def _region_psnr(x, x_hat, roi):
-  """Mean over the samples that have a region of interest."""
-  inside = (roi >= 0.5).astype(x.dtype)
-  area = jnp.sum(inside, axis=(1, 2, 3))
-  error = jnp.sum(inside * jnp.square(x - x_hat), axis=(1, 2, 3))
-  psnr = _psnr(error / jnp.maximum(3 * area, 1))
-  has_region = (area > 0).astype(x.dtype)
-  return jnp.sum(psnr * has_region) / jnp.maximum(jnp.sum(has_region), 1)
-
-
 def make_loss_fn(model: Flow, config):
   """The loss of one batch, in the form that training steps take.
 
@@ -69,7 +56,7 @@ def make_loss_fn(model: Flow, config):
 
   Returns:
     `loss_fn(params, collections, batch, keys) -> (loss, (metrics,
-    collections))`.
+    collections))`. Metrics by region are pairs, see `regions.Measure`.
   """
   lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
   options = config.loss
@@ -102,8 +89,8 @@ def make_loss_fn(model: Flow, config):
       "loss": loss,
       "bpp": jnp.mean(bpp),
       "bpp_z": jnp.mean(bits_per_pixel(x, out.bits_z)),
-      "psnr": jnp.mean(_psnr(weighted_mse(x, clipped, jnp.ones_like(roi)))),
-      "psnr_roi": _region_psnr(x, clipped, roi),
+      "psnr": jnp.mean(psnr(weighted_mse(x, clipped, jnp.ones_like(roi)))),
+      **average(measure_regions(x, clipped, roi, out.bits_y)),
     }
     return loss, (metrics, collections)
 
