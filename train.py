@@ -5,6 +5,16 @@
 Any key of the config can be set from here (`--config.train.steps=500`). The
 same command on the same `--workdir` goes on from the newest checkpoint there.
 
+Several machines, or processes of one, train together when each is given
+`--distributed`: `auto` asks the cluster's environment (SLURM, Open MPI,
+Kubernetes, Cloud TPU, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+JAX_PROCESS_ID), HOST:PORT,INDEX/COUNT says it outright:
+
+  python train.py ... --distributed=10.0.0.1:8476,0/2    on 10.0.0.1
+  python train.py ... --distributed=10.0.0.1:8476,1/2    on the other
+
+The `--workdir` lies on a disk that they share; only the first prints.
+
 Exit codes: 0 done; 2 the command or its input is at fault (one line says
 what to do); 1 something unexpected (ROIJAX_DEBUG=1 shows where); 143 or 130
 stopped by SIGTERM or Ctrl-C, with a checkpoint.
@@ -26,6 +36,9 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A config file and its variant: configs/ggm.py:small."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
+_DISTRIBUTED = flags.DEFINE_string(
+  "distributed", "", "Several processes: auto, or HOST:PORT,INDEX/COUNT."
+)
 
 
 def parse_flags(arguments: list[str]) -> None:
@@ -71,17 +84,28 @@ def _on_one_line(error: Exception) -> str:
 
 
 def main() -> int:
-  """Trains, then evaluates if the config says on what."""
+  """Reads the command line, and trains alone or with others."""
   if {"-h", "--help", "-help"} & set(sys.argv):
     print(f"{__doc__}\n{flags.FLAGS.main_module_help()}")
     return 0
   parse_flags(sys.argv)
-  config, workdir = _CONFIG.value, _WORKDIR.value
   # JAX takes seconds to import: a misspelled flag does not wait for it.
+  from roijax.training import hosts
+
+  if not _DISTRIBUTED.value:
+    return run()
+  code = exit_code(lambda: hosts.start(_DISTRIBUTED.value))
+  return hosts.leave(code or exit_code(run))
+
+
+def run() -> int:
+  """Trains, then evaluates if the config says on what."""
+  config, workdir = _CONFIG.value, _WORKDIR.value
   from roijax.data.sources import open_source
   from roijax.evaluation import report
   from roijax.evaluation.run import Settings, evaluate_checkpoint
   from roijax.programs import use_compilation_cache
+  from roijax.training import agreement, hosts
   from roijax.training.loop import train
   from roijax.training.options import call_with
   from roijax.training.signals import Interrupted
@@ -90,13 +114,21 @@ def main() -> int:
   settings = call_with(Settings, "eval", config.eval, data_dir=data_dir)
   if settings.data:
     # Photos that are missing are told before hours of training, not after.
-    open_source(settings.data, settings.data_dir)
+    agreement.on_primary(
+      lambda: bool(open_source(settings.data, settings.data_dir))
+    )
   use_compilation_cache()
   try:
     train(config, workdir)
   except Interrupted as stop:
-    print(stop, file=sys.stderr)
+    hosts.close()
+    if hosts.is_primary():
+      print(stop, file=sys.stderr)
     return stop.exit_code
+  hosts.close()
+  # The rest is the first process's alone.
+  if not hosts.is_primary():
+    return 0
   print(f"trained: {workdir}/model.npz")
   if settings.data:
     evaluation = evaluate_checkpoint(workdir, settings)

@@ -11,7 +11,8 @@ import pytest
 import training_run
 
 from roijax.errors import CheckpointError, ConfigError, RoijaxError
-from roijax.training.checkpoints import Checkpoints, describe_difference
+from roijax.training.checkpoints import Checkpoints
+from roijax.training.run_config import describe_difference
 from roijax.training.state import make_state
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -47,7 +48,7 @@ def test_what_is_saved_is_restored(tmp_path):
   checkpoints = Checkpoints(tmp_path, CONFIG)
   restored = checkpoints.restore(make_some_state(0))
   assert_equal(restored[0], make_some_state(3))
-  assert restored[1:] == (data, progress)
+  assert restored[1:] == (data, progress, [])
 
 
 def test_the_latest_few_are_kept(tmp_path):
@@ -63,7 +64,7 @@ def test_another_config_is_one_line_that_names_the_keys(tmp_path):
   Checkpoints(tmp_path, CONFIG).save(make_some_state(1), {}, {})
   other = {**CONFIG, "seed": 1, "model": {"widths": [3, 5], "prior": None}}
   with pytest.raises(ConfigError) as caught:
-    Checkpoints(tmp_path, other)
+    Checkpoints(tmp_path, other).restore(make_some_state(0))
   line = str(caught.value)
   assert "model.widths is [3, 4] there and [3, 5] here" in line
   assert "seed is 0 there and 1 here" in line
@@ -91,14 +92,100 @@ def test_a_save_that_was_killed_is_passed_over(tmp_path):
   assert_equal(again.restore(make_some_state(0))[0], make_some_state(1))
 
 
-@pytest.mark.parametrize("pattern", ["manifest.ocdbt", "d/*"])
-def test_a_damaged_checkpoint_is_one_line(tmp_path, pattern):
+def cut_short(path):
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_bit(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 4
+  path.write_bytes(data)
+
+
+def remove(path):
+  path.unlink()
+
+
+def save_two(workdir):
+  """Checkpoints of steps 1 and 2; gives the folder of the second."""
+  checkpoints = Checkpoints(workdir, CONFIG)
+  for step in (1, 2):
+    checkpoints.save(make_some_state(step), {"next": step}, {"seconds": step})
+  checkpoints.close()
+  return checkpoints.folder / "2"
+
+
+FILES = [
+  "state/manifest.ocdbt",
+  "state/d/*",
+  "state/ocdbt.process_0/d/*",
+  "state/_METADATA",
+  "data/metadata",
+  "progress/metadata",
+  "config/metadata",
+  "checksums.json",
+]
+
+
+@pytest.mark.parametrize("damage", [cut_short, flip_a_bit, remove])
+@pytest.mark.parametrize("pattern", FILES)
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, pattern, damage):
+  folder = save_two(tmp_path)
+  path = next(folder.glob(pattern))
+  damage(path)
   checkpoints = Checkpoints(tmp_path, CONFIG)
-  checkpoints.save(make_some_state(1), {}, {})
-  for path in (checkpoints.folder / "1" / "state").rglob(pattern):
-    path.write_bytes(path.read_bytes()[:99])
-  with pytest.raises(CheckpointError, match="cannot read the checkpoint"):
-    checkpoints.restore(make_some_state(0))
+  restored = checkpoints.restore(make_some_state(0))
+  if pattern == "checksums.json" and damage is remove:
+    # Then a run was killed before it wrote them: all else is whole.
+    assert restored.data == {"next": 2}
+    return
+  assert_equal(restored.state, make_some_state(1))
+  assert restored.data == {"next": 1}
+  (note,) = restored.notes
+  assert "the checkpoint of step 2 is damaged" in note
+  assert path.name in note or pattern == "checksums.json"
+  assert "kept as 2.damaged" in note
+  assert (checkpoints.folder / "2.damaged").is_dir()
+  # And the step can be saved once more.
+  checkpoints.save(make_some_state(2), {"next": 2}, {})
+  checkpoints.close()
+  again = Checkpoints(tmp_path, CONFIG).restore(make_some_state(0))
+  assert_equal(again.state, make_some_state(2))
+
+
+@pytest.mark.parametrize("damage", [cut_short, remove])
+@pytest.mark.parametrize(
+  "pattern", [name for name in FILES if name[:7] not in ("state/o", "checksu")]
+)
+def test_so_is_a_damaged_one_without_checksums(tmp_path, pattern, damage):
+  folder = save_two(tmp_path)
+  (folder / "checksums.json").unlink()
+  for path in folder.glob(pattern):
+    damage(path)
+  restored = Checkpoints(tmp_path, CONFIG).restore(make_some_state(0))
+  assert_equal(restored.state, make_some_state(1))
+  assert restored.notes
+
+
+def test_damage_comes_twice_to_the_same_step(tmp_path):
+  for _ in range(2):
+    cut_short(save_two(tmp_path) / "data" / "metadata")
+    Checkpoints(tmp_path, CONFIG).restore(make_some_state(0))
+  names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+  assert names == ["1", "2.damaged", "2.damaged-2"]
+
+
+def test_nothing_is_moved_when_no_checkpoint_is_whole(tmp_path):
+  folder = save_two(tmp_path)
+  cut_short(folder / "data" / "metadata")
+  remove(folder.parent / "1" / "state" / "_METADATA")
+  for _ in range(2):
+    with pytest.raises(CheckpointError) as caught:
+      Checkpoints(tmp_path, CONFIG).restore(make_some_state(0))
+    line = str(caught.value)
+    assert "no checkpoint in" in line
+    assert "step 2: data/metadata is not as it was saved; step 1: " in line
+    assert "\n" not in line
 
 
 def test_a_checkpoint_of_another_model_is_one_line(tmp_path):

@@ -1,4 +1,4 @@
-"""A whole model trained on eight devices is the model trained on one."""
+"""Which devices train; and that eight of them train the model as one does."""
 
 import jax
 import numpy as np
@@ -6,9 +6,27 @@ import optax
 import pytest
 import smoke_model
 
+from roijax.errors import ConfigError
 from roijax.training import parallel
 from roijax.training.objective import make_loss_fn
 from roijax.training.state import make_state
+
+
+def test_devices_are_counted_in_each_process(monkeypatch):
+  devices = jax.devices()
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  monkeypatch.setattr(jax, "local_device_count", lambda: 4)
+  monkeypatch.setattr(
+    jax,
+    "local_devices",
+    lambda process_index: devices[4 * process_index :][:4],
+  )
+  assert parallel.pick_devices() == devices
+  assert parallel.pick_devices(2) == [*devices[:2], *devices[4:6]]
+  with pytest.raises(ConfigError, match=r"devices=5, .* 4 in each process"):
+    parallel.pick_devices(5)
+  with pytest.raises(ConfigError, match=r"4 device\(s\) in 2 processes x 1"):
+    parallel.check_batch_size(6, 4, 1)
 
 
 @pytest.mark.slow

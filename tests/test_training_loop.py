@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import training_run
 
-from roijax.errors import ConfigError, RoijaxError
+from roijax.errors import ConfigError, DataError, RoijaxError
 from roijax.training.checkpoints import Checkpoints
+from roijax.training.loop import open_data
 from roijax.training.options import TrainOptions, call_with
 from roijax.training.signals import Interrupted
 
@@ -65,7 +66,7 @@ def start(workdir, steps, delay=0.0):
       TESTS / "training_run.py",
       workdir,
       str(steps),
-      str(delay),
+      f"--delay={delay}",
     ],
     env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
     stdout=subprocess.PIPE,
@@ -207,11 +208,62 @@ def test_a_finished_run_exports_again_and_trains_no_more(tmp_path):
   assert exported == [4, 5, 5]
 
 
+def test_a_run_goes_on_with_other_devices(tmp_path):
+  straight = training_run.run(tmp_path / "straight", 11, devices=8)
+  for steps, devices in ((5, 8), (8, 1), (11, 8)):
+    moved = training_run.run(tmp_path / "moved", steps, devices=devices)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7),
+    straight.params,
+    moved.params,
+  )
+
+
+def test_a_damaged_checkpoint_is_told_and_done_again(tmp_path, capsys):
+  straight = training_run.run(tmp_path / "straight", 11)
+  workdir = tmp_path / "damaged"
+  training_run.run(workdir, 9)
+  path = workdir / "checkpoints" / "9" / "progress" / "metadata"
+  path.write_bytes(path.read_bytes()[:-3])
+  capsys.readouterr()
+  assert_same(straight, training_run.run(workdir, 11))
+  told = capsys.readouterr().out.splitlines()
+  assert told[0] == (
+    "the checkpoint of step 9 is damaged (progress/metadata is not as it was "
+    "saved): it is passed over, and kept as 9.damaged"
+  )
+  assert told[1] == f"going on from step 8 in {workdir}"
+  assert read_rows(workdir) == read_rows(tmp_path / "straight")
+
+
+def test_a_run_of_other_photos_is_one_line(tmp_path):
+  settings = dict(seed=0, crop=4, batch_size=training_run.BATCH_SIZE)
+  first = open_data(source="sample:train", **settings)
+  training_run.run(tmp_path, 2, iterator=first)
+  other = open_data(source="sample:val", **settings)
+  with pytest.raises(DataError) as caught:
+    training_run.run(tmp_path, 4, iterator=other)
+  line = str(caught.value)
+  assert "iterator state of another dataset: " in line
+  assert "use the same data settings or a new workdir" in line
+  first.close()
+  other.close()
+
+
+def test_a_run_s_folder_holds_its_config(tmp_path):
+  training_run.run(tmp_path, 2)
+  text = (tmp_path / "config.json").read_text()
+  assert json.loads(text) == training_run.CONFIG
+  assert text.startswith('{\n  "data": {\n    "batch_size": 16\n  },')
+
+
 def test_a_folder_of_another_run_is_one_line(tmp_path):
   training_run.run(tmp_path, 2)
   other = {**training_run.CONFIG, "seed": 9}
   with pytest.raises(ConfigError, match="seed is missing there and 9 here"):
     training_run.run(tmp_path, 4, config=other)
+  config = json.loads((tmp_path / "config.json").read_text())
+  assert config == training_run.CONFIG
 
 
 def test_collections_are_carried_along(tmp_path):

@@ -1,10 +1,16 @@
 """A tiny run for the training tests: linear, noisy, and quick to compile.
 
-As a command, `python training_run.py WORKDIR STEPS [DELAY]`, it trains as
-`train.py` does, with each batch held up by DELAY seconds, so that a test has
-time to kill it.
+As a command it trains as `train.py` does:
+
+  python training_run.py WORKDIR STEPS [--delay=SECONDS] [--config=JSON]
+    [--distributed=SPEC] [--options=JSON]
+
+Each batch is held up by the delay, so that a test has time to kill the run;
+`config` replaces keys of CONFIG, `options` are those of `run`.
 """
 
+import argparse
+import json
 import pathlib
 import sys
 import time
@@ -13,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from roijax.cli import exit_code
+from roijax.training import hosts
 from roijax.training.loop import run_training
 from roijax.training.optimizer import make_optimizer
 from roijax.training.options import TrainOptions
@@ -27,7 +35,10 @@ CONFIG = {
 
 
 class Photos:
-  """Endless random "photos", each a function of its number alone."""
+  """Endless random "photos", each a function of its number alone.
+
+  Where there are several processes, each gets its rows of a batch.
+  """
 
   def __init__(self, delay: float = 0.0):
     self.number = 0
@@ -37,7 +48,8 @@ class Photos:
     rng = np.random.default_rng(self.number)
     self.number += 1
     time.sleep(self.delay)
-    return {"image": rng.random((BATCH_SIZE, 4, 4, 3), np.float32)}
+    images = rng.random((BATCH_SIZE, 4, 4, 3), np.float32)
+    return {"image": np.split(images, jax.process_count())[jax.process_index()]}
 
   def get_state(self) -> dict[str, int]:
     return {"number": self.number}
@@ -114,10 +126,36 @@ def run(
   )
 
 
+def run_as_command() -> int:
+  parser = argparse.ArgumentParser()
+  parser.add_argument("workdir")
+  parser.add_argument("steps", type=int)
+  parser.add_argument("--delay", type=float, default=0.0)
+  parser.add_argument("--config", type=json.loads, default={})
+  parser.add_argument("--distributed", default="")
+  parser.add_argument("--options", type=json.loads, default={})
+  given = parser.parse_args()
+
+  def train() -> int:
+    hosts.start(given.distributed, timeout=60)
+    try:
+      run(
+        given.workdir,
+        given.steps,
+        iterator=Photos(given.delay),
+        config={**CONFIG, **given.config},
+        **given.options,
+      )
+    except Interrupted as stop:
+      hosts.close()
+      if hosts.is_primary():
+        print(stop, file=sys.stderr)
+      return stop.exit_code
+    hosts.close()
+    return 0
+
+  return hosts.leave(exit_code(train)) if given.distributed else train()
+
+
 if __name__ == "__main__":
-  delay = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
-  try:
-    run(sys.argv[1], int(sys.argv[2]), iterator=Photos(delay), devices=1)
-  except Interrupted as stop:
-    print(stop, file=sys.stderr)
-    sys.exit(stop.exit_code)
+  sys.exit(run_as_command())

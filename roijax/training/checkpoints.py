@@ -4,38 +4,43 @@
 
 Orbax writes each one in a temporary folder and renames it when it is
 complete, so that a run that is killed while saving leaves its last good one.
+Where there are several processes, all of them open, save and restore at the
+same moments, on a disk that they share; the first one judges and tidies.
 """
 
-import json
+import contextlib
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
-import tensorstore
 
 from roijax.errors import CheckpointError, ConfigError, RoijaxError
+from roijax.training import agreement, hosts
+from roijax.training.damage import find_damage, move_aside, write_checksums
 from roijax.training.optimizer import leaf_paths
+from roijax.training.run_config import as_json, describe_difference
 from roijax.training.state import TrainState
 
-# What a resumed run may set anew: how long, how often, where, on what
-# hardware. All else shapes the numbers, and a change means another run.
-# `train.steps` also ends the learning rate's decay: a longer run goes on with
-# the longer run's rate.
-FREE_KEYS = (
-  "train.steps",
-  "train.seconds",
-  "train.log_every",
-  "train.checkpoint_every",
-  "train.checkpoint_minutes",
-  "train.keep",
-  "train.devices",
-  "train.observe_every",
-  "data.data_dir",
-  "data.workers",
-  "eval",
-)
+# What Orbax may raise over a file.
+_FAILURES = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+
+
+class Restored(NamedTuple):
+  """What a run goes on from.
+
+  Attributes:
+    state: the whole state.
+    data: the data iterator's state.
+    progress: what the log carries over.
+    notes: lines about damaged checkpoints that were passed over.
+  """
+
+  state: TrainState
+  data: dict[str, Any]
+  progress: dict[str, Any]
+  notes: list[str]
 
 
 class Checkpoints:
@@ -53,10 +58,9 @@ class Checkpoints:
 
     Raises:
       RoijaxError: the folder cannot be made.
-      ConfigError: it holds a run of another config.
     """
     self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-    self._config = _as_json(config)
+    self._config = as_json(config)
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       cleanup_tmp_directories=True,
@@ -64,8 +68,9 @@ class Checkpoints:
       # be over before it; and an error is then raised where it happened.
       enable_async_checkpointing=False,
     )
-    try:
-      self.folder.mkdir(parents=True, exist_ok=True)
+    with self._telling("cannot open"):
+      agreement.on_primary(self._make_folder)
+      agreement.on_all(self._check_shared)
       self._manager = ocp.CheckpointManager(
         self.folder,
         options=options,
@@ -76,12 +81,17 @@ class Checkpoints:
           "config": ocp.JsonCheckpointHandler(),
         },
       )
-    except OSError as error:
+
+  def _make_folder(self) -> None:
+    with self._telling("cannot open"):
+      self.folder.mkdir(parents=True, exist_ok=True)
+
+  def _check_shared(self) -> None:
+    if not self.folder.is_dir():
       raise RoijaxError(
-        f"cannot open {self.folder}: {error.strerror or error}"
-      ) from error
-    if self.latest_step is not None:
-      self._check_config(self.latest_step)
+        f"{self.folder} is not there, though the first process has just made "
+        f"it: --workdir must lie on a disk that all processes share"
+      )
 
   @property
   def latest_step(self) -> int | None:
@@ -99,7 +109,8 @@ class Checkpoints:
     Saving a step that is there already does nothing.
 
     Args:
-      state: the whole state.
+      state: the whole state, in arrays that all processes know of (see
+        `parallel.make_global`).
       data_state: the data iterator's state, JSON-able.
       progress: what the log carries over, JSON-able.
 
@@ -115,68 +126,70 @@ class Checkpoints:
       progress=ocp.args.JsonSave(dict(progress)),
       config=ocp.args.JsonSave(self._config),
     )
-    try:
+    with self._telling(f"cannot save the checkpoint of step {step} in"):
       self._manager.save(step, args=items, force=True)
-    except (OSError, ValueError, RuntimeError) as error:
-      raise RoijaxError(
-        f"cannot save the checkpoint of step {step} in {self.folder}: "
-        f"{_reason(error)}"
-      ) from error
+    if hosts.is_primary():
+      write_checksums(self.folder / str(step))
 
-  def restore(
-    self, state: TrainState
-  ) -> tuple[TrainState, dict[str, Any], dict[str, Any]] | None:
-    """Reads the newest checkpoint.
+  def restore(self, state: TrainState) -> Restored | None:
+    """Reads the newest checkpoint that is whole.
+
+    Damaged ones that are newer are renamed to `STEP.damaged`.
 
     Args:
       state: a state of the same structure; its devices are used.
 
     Returns:
-      The state, the data iterator's state and the log's progress as they were
-      saved, or None when there is no checkpoint.
+      What was saved, or None when there is no checkpoint.
 
     Raises:
-      CheckpointError: it is damaged, or of another model.
+      ConfigError: the folder holds a run of another config.
+      CheckpointError: all checkpoints are damaged, or it is of another model.
     """
-    step = self.latest_step
-    if step is None:
+    if self.latest_step is None:
       return None
-    self._check_files(step)
-    self._check_shapes(step, state)
-    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-    items = ocp.args.Composite(
-      state=ocp.args.StandardRestore(shapes),
-      data=ocp.args.JsonRestore(),
-      progress=ocp.args.JsonRestore(),
-    )
-    restored = self._read(step, items)
-    return restored.state, restored.data, restored.progress
-
-  def _check_config(self, step: int) -> None:
-    items = ocp.args.Composite(config=ocp.args.JsonRestore())
-    saved = self._read(step, items).config
+    step, notes = agreement.on_primary(self._find_good)
+    self._manager.reload()
+    saved = self._read(step, config=ocp.args.JsonRestore()).config
     difference = describe_difference(saved, self._config)
     if difference:
       raise ConfigError(
         f"{self.folder.parent} holds a run of another config: {difference}; "
         f"take another --workdir, or set the config back"
       )
+    self._check_shapes(step, state)
+    restored = self._read(
+      step,
+      state=ocp.args.StandardRestore(
+        jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+      ),
+      data=ocp.args.JsonRestore(),
+      progress=ocp.args.JsonRestore(),
+    )
+    return Restored(restored.state, restored.data, restored.progress, notes)
 
-  def _check_files(self, step: int) -> None:
-    """Reads every stored value once, without decoding it.
-
-    Orbax reads them all at the same time; one that fails leaves the others
-    to complain, at length, after the error is reported.
-    """
-    folder = self.folder / str(step) / "state"
-    try:
-      store = tensorstore.KvStore.open(
-        {"driver": "ocdbt", "base": f"file://{folder}/"}
-      ).result()
-      for key in store.list().result():
-        store.read(key).result()
-    except (OSError, ValueError) as error:
-      raise self._unreadable(step, error) from error
+  def _find_good(self) -> tuple[int, list[str]]:
+    """The newest whole checkpoint; renames those that it passes over."""
+    damaged = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      damage = find_damage(self.folder / str(step))
+      if damage is None:
+        break
+      damaged.append((step, damage))
+    else:
+      told = "; ".join(f"step {step}: {damage}" for step, damage in damaged)
+      raise CheckpointError(
+        f"no checkpoint in {self.folder} is whole ({told}): take another "
+        f"--workdir, or remove that folder to start anew"
+      )
+    notes = []
+    for bad, damage in damaged:
+      there = move_aside(self.folder / str(bad))
+      notes.append(
+        f"the checkpoint of step {bad} is damaged ({damage}): it is passed "
+        f"over, and kept as {there.name}"
+      )
+    return step, notes
 
   def _check_shapes(self, step: int, state: TrainState) -> None:
     """Says which array differs, before Orbax trips over it."""
@@ -187,68 +200,33 @@ class Checkpoints:
       if path != "key" and saved.get(path) != shape:
         there = list(saved[path]) if path in saved else "missing"
         raise CheckpointError(
-          f"the checkpoint {self.folder / str(step)} is damaged or of another "
-          f"model: {path} is {there} there and {list(shape)} here; take "
-          f"another --workdir"
+          f"the checkpoint {self.folder / str(step)} is of another model: "
+          f"{path} is {there} there and {list(shape)} here; take another "
+          f"--workdir"
         )
 
-  def _read(self, step: int, items: ocp.args.Composite) -> Any:
+  def _read(self, step: int, **items: Any) -> Any:
     try:
-      return self._manager.restore(step, args=items)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-      raise self._unreadable(step, error) from error
+      return self._manager.restore(step, args=ocp.args.Composite(**items))
+    except _FAILURES as error:
+      raise CheckpointError(
+        f"cannot read the checkpoint {self.folder / str(step)}: "
+        f"{_reason(error)}; move that folder away to go on from the one before"
+      ) from error
 
-  def _unreadable(self, step: int, error: Exception) -> CheckpointError:
-    return CheckpointError(
-      f"cannot read the checkpoint {self.folder / str(step)}: "
-      f"{_reason(error)}; remove that folder to go on from the one before"
-    )
+  @contextlib.contextmanager
+  def _telling(self, what: str) -> Iterator[None]:
+    try:
+      yield
+    except jax.errors.JaxRuntimeError:
+      # No matter of files: another process is gone.
+      raise
+    except (OSError, ValueError, RuntimeError) as error:
+      raise RoijaxError(f"{what} {self.folder}: {_reason(error)}") from error
 
   def close(self) -> None:
     """Lets go of the folder."""
     self._manager.close()
-
-
-def describe_difference(
-  saved: Mapping[str, Any], config: Mapping[str, Any]
-) -> str:
-  """Names the keys in which two configs are different runs.
-
-  Args:
-    saved: the config of the checkpoint.
-    config: the config of the run.
-
-  Returns:
-    "loss.lmbda is 0.01 there and 0.02 here, ..." (three keys at most), or an
-    empty string when only `FREE_KEYS` differ.
-  """
-  before, after = _flatten(saved), _flatten(_as_json(config))
-  words = []
-  for key in sorted(before.keys() | after.keys()):
-    free = any(f"{key}.".startswith(f"{name}.") for name in FREE_KEYS)
-    both = key in before and key in after
-    if free or (both and before[key] == after[key]):
-      continue
-    there = json.dumps(before[key]) if key in before else "missing"
-    here = json.dumps(after[key]) if key in after else "missing"
-    words.append(f"{key} is {there} there and {here} here")
-  more = [f"and {len(words) - 3} more keys"] if len(words) > 3 else []
-  return ", ".join(words[:3] + more)
-
-
-def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What JSON makes of a config: tuples become lists, keys strings."""
-  return json.loads(json.dumps(config))
-
-
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for key, value in config.items():
-    if isinstance(value, Mapping) and value:
-      flat.update(_flatten(value, f"{prefix}{key}."))
-    else:
-      flat[f"{prefix}{key}"] = value
-  return flat
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

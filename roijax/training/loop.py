@@ -4,24 +4,28 @@
            \\-> model --> loss_fn ------------^  \\-> log, checkpoints, export
 
 `run_training` is the loop: it takes what it needs as arguments and knows no
-model. `train` is the assembly: it reads a config and calls the rest.
+model. `train` is the assembly: it reads a config and calls the rest. Where
+several processes train together, all run this, step by step.
 """
 
+import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 import optax
 
-from roijax.errors import RoijaxError
-from roijax.training import parallel
+from roijax.errors import ConfigError, RoijaxError
+from roijax.training import agreement, hosts, parallel
+from roijax.training.agreement import Agreement, Verdict
 from roijax.training.checkpoints import Checkpoints
-from roijax.training.logging import TrainingLog
+from roijax.training.logging import SilentLog, TrainingLog
 from roijax.training.optimizer import leaf_paths, make_optimizer
 from roijax.training.options import TrainOptions, call_with
+from roijax.training.run_config import write_config
 from roijax.training.signals import Interrupted, StopOnSignal
 from roijax.training.state import TrainState, make_state
 from roijax.training.steps import NONFINITE, LossFn, describe_nonfinite
@@ -48,6 +52,7 @@ class BatchIterator(Protocol):
     ...
 
 
+@hosts.telling_of_loss()
 def run_training(
   state: TrainState,
   iterator: BatchIterator,
@@ -69,87 +74,105 @@ def run_training(
 
   Args:
     state: a fresh state; the restored one takes its place.
-    iterator: the batches.
+    iterator: the batches; where there are several processes, this one's rows
+      of them.
     loss_fn: see `steps.make_gradient_step`.
     optimizer: what maps gradients to updates.
     options: how long, how often, in how many parts.
-    batch_size: samples in a batch, over all devices.
-    workdir: the run's folder.
+    batch_size: samples in a batch, over all devices and processes.
+    workdir: the run's folder; all processes must see it.
     config: the whole config, to be saved and compared.
     schedule: the learning rate, for the log.
-    export: called after every checkpoint and at the end.
+    export: called after every checkpoint and at the end, on the primary.
     observe: called with the step, the state and the log every
-      `options.observe_every` steps and at the end; draws, changes nothing.
+      `options.observe_every` steps and at the end, on the primary; draws,
+      changes nothing.
 
   Returns:
     The final state.
 
   Raises:
-    ConfigError: the batch does not split, or the folder is another run's.
+    ConfigError: the batch does not split, the folder is another run's, or
+      the processes do not run the same.
     RoijaxError: something is not finite (the line names the step and the
       array), or the disk is full.
     Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
   """
+  agreement.check_same("config", config)
+  agreement.check_same("data", iterator.get_state())
   devices = parallel.pick_devices(options.devices)
   parallel.check_batch_size(batch_size, len(devices), options.accumulate)
-  state = parallel.place_state(state, devices)
+  state = parallel.place_state(agreement.broadcast(state), devices)
   checkpoints = Checkpoints(workdir, config, options.keep)
-  progress = None
   restored = checkpoints.restore(state)
   if restored is not None:
-    state, data_state, progress = restored
-    iterator.set_state(data_state)
-  log = TrainingLog(
-    workdir,
-    batch_size=batch_size,
-    steps=options.steps,
-    seconds=options.seconds,
-    start_step=int(state.step),
-    progress=progress,
-  )
+    state = restored.state
+    iterator.set_state(restored.data)
+  agreement.on_primary(lambda: write_config(workdir, config))
+  log = SilentLog()
+  if hosts.is_primary():
+    log = TrainingLog(
+      workdir,
+      batch_size=batch_size,
+      steps=options.steps,
+      seconds=options.seconds,
+      start_step=int(state.step),
+      progress=restored.progress if restored else None,
+    )
   if restored is not None:
+    for note in restored.notes:
+      log.say(note)
     log.say(f"going on from step {int(state.step)} in {workdir}")
-  update = parallel.make_update(
-    loss_fn,
-    optimizer,
+  run = _Run(
+    iterator,
+    options,
     devices,
-    accumulate=options.accumulate,
-    ema_decay=options.ema_decay,
+    checkpoints,
+    log,
+    parallel.make_update(
+      loss_fn,
+      optimizer,
+      devices,
+      accumulate=options.accumulate,
+      ema_decay=options.ema_decay,
+    ),
+    schedule,
+    export if hosts.is_primary() else None,
+    observe,
   )
-  run = _Run(iterator, options, checkpoints, log, schedule, export, observe)
   try:
     with StopOnSignal() as stop:
-      return run.train(state, update, stop)
+      return run.train(state, stop)
   finally:
     log.close()
     checkpoints.close()
 
 
+@dataclasses.dataclass
 class _Run:
   """The loop's moving parts; one `train` call each."""
 
-  def __init__(
-    self, iterator, options, checkpoints, log, schedule, export, observe
-  ):
-    self.iterator = iterator
-    self.options = options
-    self.checkpoints = checkpoints
-    self.log = log
-    self.schedule = schedule
-    self.export = export or (lambda state: None)
-    self.observe = observe or (lambda step, state, log: None)
-    self.paths = []
-    self.pending = None
+  iterator: BatchIterator
+  options: TrainOptions
+  devices: Sequence[parallel.Device]
+  checkpoints: Checkpoints
+  log: TrainingLog | SilentLog
+  update: Callable[[TrainState, Any], tuple[TrainState, Any]]
+  schedule: Callable[[int], Any] | None
+  export: Callable[[TrainState], None] | None
+  observe: Callable[[int, TrainState, TrainingLog], None] | None
 
-  def train(self, state: TrainState, update, stop: StopOnSignal) -> TrainState:
+  def train(self, state: TrainState, stop: StopOnSignal) -> TrainState:
     """Steps until the end, the time limit or a signal."""
     options = self.options
+    self.pending = None
     self.paths = leaf_paths(state.params)
+    self.agreement = Agreement()
+    self.saved_at = time.monotonic()
     step = int(state.step)
-    saved_at = time.monotonic()
-    late = self._is_late()
-    while step < options.steps and not late and not stop.signum:
-      state, metrics = update(state, next(self.iterator))
+    verdict = self._judge(step, stop)
+    while step < options.steps and not verdict.late and not verdict.signum:
+      state, metrics = self.update(state, next(self.iterator))
       step += 1
       # The step before is read while this one runs: the device never waits,
       # and never runs more than one step ahead.
@@ -158,35 +181,35 @@ class _Run:
       if step % options.log_every == 0:
         self._write(step)
       if options.observe_every and step % options.observe_every == 0:
-        self.observe(step, state, self.log)
+        self._show(step, state)
       # Told before the save: the seconds in the last checkpoint are then
       # those that ended the run, and starting it again adds no step.
-      late = self._is_late()
-      if self._is_checkpoint_due(step, saved_at):
+      verdict = self._judge(step, stop)
+      every = options.checkpoint_every
+      if verdict.due or (every and step % every == 0):
         self._save(state)
-        saved_at = time.monotonic()
     self._take_in()
-    if stop.signum:
+    # Once more: several processes may not have asked at the last step.
+    verdict = self._judge(step, stop, now=True)
+    if verdict.signum:
       self._save(state)
-      raise Interrupted(stop.signum, step)
+      raise Interrupted(verdict.signum, step)
     self._write(step)
     self._save(state)
     if options.observe_every and step % options.observe_every:
-      self.observe(step, state, self.log)
+      self._show(step, state)
     return state
 
-  def _is_late(self) -> bool:
-    limit = self.options.seconds
-    return bool(limit) and self.log.seconds >= limit
-
-  def _is_checkpoint_due(self, step: int, saved_at: float) -> bool:
-    every, minutes = (
-      self.options.checkpoint_every,
-      self.options.checkpoint_minutes,
+  def _judge(self, step: int, stop: StopOnSignal, now: bool = False) -> Verdict:
+    """What clock and signals ask for, here or in another process."""
+    limit, minutes = self.options.seconds, self.options.checkpoint_minutes
+    idle = time.monotonic() - self.saved_at
+    own = Verdict(
+      late=bool(limit) and self.log.seconds >= limit,
+      due=bool(minutes) and idle >= 60 * minutes,
+      signum=stop.signum or 0,
     )
-    if every and step % every == 0:
-      return True
-    return bool(minutes) and time.monotonic() - saved_at >= 60 * minutes
+    return self.agreement.reach(step, own, now)
 
   def _take_in(self) -> None:
     """Reads the pending metrics; stops the run if they are not finite."""
@@ -213,10 +236,20 @@ class _Run:
       extra["learning_rate"] = float(self.schedule(step - 1))
     self.log.write(step, **extra)
 
+  def _show(self, step: int, state: TrainState) -> None:
+    if self.observe is not None and isinstance(self.log, TrainingLog):
+      self.observe(step, state, self.log)
+
   def _save(self, state: TrainState) -> None:
     self._take_in()
-    self.checkpoints.save(state, self.iterator.get_state(), self.log.progress)
-    self.export(state)
+    self.checkpoints.save(
+      parallel.make_global(state, self.devices),
+      self.iterator.get_state(),
+      self.log.progress,
+    )
+    self.saved_at = time.monotonic()
+    if self.export is not None:
+      self.export(state)
 
 
 def open_data(
@@ -227,6 +260,8 @@ def open_data(
   batch_size: int,
   data_dir: str | None = None,
   workers: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
 ) -> BatchIterator:
   """Opens what a config's `data` section describes.
 
@@ -234,45 +269,64 @@ def open_data(
     seed: the config's, for order, crops and random maps.
     source: a spec such as `sample:train` (see `data.sources.open_source`).
     crop: side of the square samples, in pixels.
-    batch_size: samples in a batch, over all devices.
+    batch_size: samples in a batch, over all devices and processes.
     data_dir: where prepared datasets lie.
     workers: reader processes; 0: none.
+    process_index: which of the training processes this is.
+    process_count: how many there are; each gets its rows of the batch.
 
   Raises:
+    ConfigError: the processes do not divide the batch.
     DataError: the dataset is missing; the line says how to prepare it.
   """
   # Grain and TFDS: not before they are called for.
   from roijax.data.pipeline import make_train_iterator
   from roijax.data.sources import open_source
 
+  if batch_size % process_count:
+    raise ConfigError(
+      f"config.data.batch_size={batch_size} does not split over "
+      f"{process_count} processes: use a multiple of {process_count}"
+    )
   return make_train_iterator(
     open_source(source, data_dir or None),
     crop=crop,
-    batch_size=batch_size,
+    batch_size=batch_size // process_count,
     seed=seed,
+    process_index=process_index,
+    process_count=process_count,
     workers=workers,
   )
 
 
 def draw_sample(iterator: BatchIterator, batch_size: int) -> dict[str, Any]:
-  """Some data to fit the start to; the iterator stays where it was."""
+  """Some data to fit the start to; the iterator stays where it was.
+
+  Args:
+    iterator: the batches, or this process's rows of them.
+    batch_size: samples in a batch, over all processes.
+
+  Returns:
+    Whole batches, the same in every process.
+  """
   beginning = iterator.get_state()
   count = -(-SAMPLE_SIZE // batch_size)
-  batches = [next(iterator) for _ in range(count)]
+  batches = [agreement.join_batches(next(iterator)) for _ in range(count)]
   iterator.set_state(beginning)
   return {
     key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]
   }
 
 
+@hosts.telling_of_loss()
 def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   """Runs what a config describes, into `workdir`.
 
   Args:
     config: an `ml_collections.ConfigDict` with the sections system, seed,
       model, loss, data, optimizer, train (and eval, which is not read here).
-    workdir: gets `checkpoints/`, `model.npz`, `metrics.jsonl` and
-      `tensorboard/`; a run found there goes on.
+    workdir: gets `checkpoints/`, `model.npz`, `metrics.jsonl`,
+      `tensorboard/` and `samples/`; a run found there goes on.
 
   Returns:
     The final state.
@@ -284,14 +338,28 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   from roijax.models.registry import build_model
   from roijax.training.export import export_model
   from roijax.training.objective import init_model, make_loss_fn
+  from roijax.training.samples import make_observer
 
+  agreement.check_same("config", config.to_dict())
   options = call_with(TrainOptions, "train", config.train)
   optimizer, schedule = make_optimizer(config.optimizer, options.steps)
   model = build_model(config.system, config.model)
-  iterator = call_with(open_data, "data", config.data, seed=config.seed)
+  iterator = agreement.on_all(
+    lambda: call_with(
+      open_data,
+      "data",
+      config.data,
+      seed=config.seed,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+  )
   sample = draw_sample(iterator, config.data.batch_size)
   init_key, key = jax.random.split(jax.random.key(config.seed))
   params, collections = init_model(model, config, init_key, sample)
+  observe = None
+  if options.observe_every and hosts.is_primary():
+    observe = make_observer(model, config, sample, workdir)
   path = pathlib.Path(workdir) / "model.npz"
 
   def export(state: TrainState) -> None:
@@ -309,6 +377,7 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
       config=config.to_dict(),
       schedule=schedule,
       export=export,
+      observe=observe,
     )
   finally:
     iterator.close()

@@ -73,7 +73,7 @@ class TrainOptions:
     checkpoint_every: steps between checkpoints; 0 or None: at the end only.
     checkpoint_minutes: minutes between checkpoints; 0 or None: by steps only.
     keep: checkpoints to keep.
-    devices: devices to use; 0 or None: all that JAX sees.
+    devices: devices to use in each process; 0 or None: all that JAX sees.
     observe_every: steps between pictures of what the model does (`samples/`,
       TensorBoard); 0 or None: none.
   """

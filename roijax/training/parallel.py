@@ -3,6 +3,10 @@
 The state goes in once and comes out once (`None` axes), so that it is neither
 replicated nor picked from replicas by hand, and is saved as it is. Batches
 carry a leading device axis.
+
+Of several processes, each holds the state on its own devices and feeds them
+its own rows of the batch; `pmap` averages over the devices of all. To each, a
+state looks as it does where there is but one process.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 
 from roijax.errors import ConfigError
 from roijax.training.state import TrainState
@@ -31,43 +36,67 @@ Device = Any
 
 
 def pick_devices(count: int | None = None) -> list[Device]:
-  """Takes all devices that JAX sees, or the first `count`.
+  """Takes the devices that a batch is cut among, process by process.
+
+  Args:
+    count: how many of each process; all if there is no count.
 
   Raises:
-    ConfigError: there are not that many, or JAX runs in several processes.
+    ConfigError: there are not that many.
   """
-  if jax.process_count() > 1:
+  if count and count > jax.local_device_count():
+    where = " in each process" if jax.process_count() > 1 else ""
     raise ConfigError(
-      "training runs in one process, with all of its devices: start JAX "
-      "without jax.distributed"
+      f"config.train.devices={count}, but JAX sees "
+      f"{jax.local_device_count()}{where}"
     )
-  devices = jax.local_devices()
-  if not count:
-    return devices
-  if count > len(devices):
-    raise ConfigError(
-      f"config.train.devices={count}, but JAX sees {len(devices)}"
-    )
-  return devices[:count]
+  return [
+    device
+    for index in range(jax.process_count())
+    for device in jax.local_devices(process_index=index)[: count or None]
+  ]
+
+
+def pick_local(devices: Sequence[Device]) -> list[Device]:
+  """Those of `devices` that are this process's."""
+  own = jax.process_index()
+  return [device for device in devices if device.process_index == own]
 
 
 def place_state(state: Any, devices: Sequence[Device]) -> Any:
-  """Copies a state to where the steps leave it, on every one of `devices`.
+  """Copies a state to where the steps leave it: this process's `devices`.
 
   A state that starts elsewhere would compile the first step twice. The copy
   shares no buffer with its source, which donation would take along.
   """
-  mesh = jax.sharding.Mesh(np.asarray(devices), (AXIS,))
-  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  everywhere = jax.sharding.NamedSharding(
+    _make_mesh(pick_local(devices)), jax.sharding.PartitionSpec()
+  )
   return jax.device_put(state, everywhere, may_alias=False)
+
+
+def make_global(state: Any, devices: Sequence[Device]) -> Any:
+  """Makes each array of a placed state one that all processes know of.
+
+  Orbax saves no other. Nothing is copied.
+  """
+  if jax.process_count() == 1:
+    return state
+  return multihost_utils.host_local_array_to_global_array(
+    state, _make_mesh(devices), jax.sharding.PartitionSpec()
+  )
+
+
+def _make_mesh(devices: Sequence[Device]) -> jax.sharding.Mesh:
+  return jax.sharding.Mesh(np.asarray(devices), (AXIS,))
 
 
 def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:
   """Makes sure that a batch splits evenly.
 
   Args:
-    batch_size: samples in the batch.
-    devices: how many share it.
+    batch_size: samples in the batch, over all processes.
+    devices: how many share it, of all processes.
     accumulate: parts that each device handles one after the other.
 
   Raises:
@@ -77,10 +106,12 @@ def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:
   if batch_size > 0 and batch_size % unit == 0:
     return
   better = max(1, round(batch_size / unit)) * unit
+  count = jax.process_count()
+  among = f" in {count} processes" if count > 1 else ""
   raise ConfigError(
     f"config.data.batch_size={batch_size} does not split over {devices} "
-    f"device(s) x {accumulate} accumulation part(s): use {better}, or set "
-    f"config.train.devices"
+    f"device(s){among} x {accumulate} accumulation part(s): use {better}, or "
+    f"set config.train.devices"
   )
 
 
@@ -89,24 +120,29 @@ def split_batch(
   devices: Sequence[Device],
   accumulate: int = 1,
 ) -> list[dict[str, np.ndarray]]:
-  """Cuts a batch into parts, and each part among the devices.
+  """Cuts this process's batch into parts, and each part among its devices.
 
-  Every sample is given its row in the batch first (`index`), from which the
-  steps draw its noise.
+  Every sample is given its row in the whole batch first (`index`), from which
+  the steps draw its noise.
 
   Args:
-    batch: arrays `[B, ...]`.
-    devices: the devices that share it.
+    batch: arrays `[B, ...]`: this process's rows of the whole batch, which
+      come after those of the processes before it.
+    devices: the devices that share the whole batch.
     accumulate: the number of parts.
 
   Returns:
-    `accumulate` batches of arrays `[devices, B / devices / accumulate, ...]`.
+    `accumulate` batches of arrays `[D, B / D / accumulate, ...]`, for the `D`
+    devices that are this process's.
   """
   size = len(next(iter(batch.values())))
-  numbered = {**batch, INDEX: np.arange(size, dtype=np.int32)}
-  each = size // (accumulate * len(devices))
+  first = jax.process_index() * size
+  rows = np.arange(first, first + size, dtype=np.int32)
+  numbered = {**batch, INDEX: rows}
+  count = len(pick_local(devices))
+  each = size // (accumulate * count)
   cut = {
-    name: value.reshape(accumulate, len(devices), each, *value.shape[1:])
+    name: value.reshape(accumulate, count, each, *value.shape[1:])
     for name, value in numbered.items()
   }
   return [
@@ -118,13 +154,13 @@ def split_batch(
 def shard_batch(
   batch: Mapping[str, np.ndarray], devices: Sequence[Device]
 ) -> dict[str, np.ndarray]:
-  """Cuts a batch among devices: arrays `[devices, B / devices, ...]`.
+  """Cuts a batch among devices; see `split_batch`.
 
   Raises:
     ConfigError: the devices do not divide the batch.
   """
   size = len(next(iter(batch.values())))
-  check_batch_size(size, len(devices), 1)
+  check_batch_size(size * jax.process_count(), len(devices), 1)
   return split_batch(batch, devices)[0]
 
 
@@ -146,9 +182,9 @@ def make_update(
     ema_decay: see `steps.make_apply_step`.
 
   Returns:
-    A function of the state, which it donates, and a whole batch; it returns
-    the new state and the metrics. Numbers are the same, up to rounding, for
-    any devices and parts.
+    A function of the state, which it donates, and this process's rows of a
+    batch; it returns the new state and the metrics. Numbers are the same, up
+    to rounding, for any devices, processes and parts.
   """
   if accumulate == 1:
     step = make_train_step(loss_fn, optimizer, ema_decay, AXIS)
