@@ -10,6 +10,8 @@ shape of
 
   marginal   y as it is,
   residual   (y - mean) / deviation, of a Gaussian prior fitted to each codec,
+  coded      the same, of latents whose predicted deviation is at least 0.3:
+             where the prior's lower bound has no say,
 
 over everything, inside the region and outside it (the same pixels in all three
 codings). Figures are medians over the channels whose y varies; a Gaussian has
@@ -40,6 +42,8 @@ from roijax.programs import use_compilation_cache
 QUALITY = 3.0
 # Channels that vary less than this many steps are rounded to nothing.
 ACTIVE = 0.3
+# A channel with fewer values says nothing of its tails.
+ENOUGH = 500
 BINS = np.linspace(-6, 6, 121)
 
 
@@ -75,7 +79,14 @@ def is_active(latents: Latents) -> np.ndarray:
 def summarise(
   coding: str, kind: str, values: np.ndarray, latents: Latents
 ) -> list[Row]:
-  """Rows of one kind of values: whole, inside, outside."""
+  """Rows of one kind of values: whole, inside, outside.
+
+  Args:
+    coding: its name.
+    kind: the values' name.
+    values: [N, h, w, M], not a number where they are not to count.
+    latents: the channels and regions.
+  """
   inside = latents.roi >= 0.5
   regions = {
     "whole": np.ones_like(inside),
@@ -84,22 +95,22 @@ def summarise(
   }
   values = values[..., is_active(latents)]
   deviations = {
-    name: values[where].std(axis=0) for name, where in regions.items()
+    name: np.nanstd(values[where], axis=0) for name, where in regions.items()
   }
   ratio = deviations["inside"] / np.maximum(deviations["outside"], 1e-6)
   mixture = [mixture_kurtosis(inside.mean(), r) for r in ratio]
   rows = []
   for name, where in regions.items():
-    channels = values[where].T
-    centred = channels - channels.mean(axis=1, keepdims=True)
+    channels = [one[np.isfinite(one)] for one in values[where].T]
+    centred = [one - one.mean() for one in channels if len(one) >= ENOUGH]
     rows.append(
       Row(
         coding,
         kind,
         name,
-        float(np.median(deviations[name])),
+        float(np.nanmedian(deviations[name])),
         float(np.median([kurtosis(one) for one in centred])),
-        float(np.median(mixture)) if name == "whole" else np.nan,
+        float(np.nanmedian(mixture)) if name == "whole" else np.nan,
         float(np.median([fit_shape(one) for one in centred])),
       )
     )
@@ -107,7 +118,7 @@ def summarise(
 
 
 def measure(path, uniform: bool, data, photos, arguments):
-  """Latents of held-out crops, and their residuals under a fitted Gaussian."""
+  """Latents of held-out crops, their residuals, and those that are coded."""
   frozen = open_frozen(path)
   train = draw_training_latents(frozen, data, arguments.crops, uniform=uniform)
   test = draw_held_out_latents(
@@ -115,7 +126,8 @@ def measure(path, uniform: bool, data, photos, arguments):
   )
   refit = Refit(frozen, arguments.steps, kind="gaussian")
   charged = refit.charge(refit.fit(train, seed=0), test)
-  return test, charged.residual / charged.scale
+  residual = charged.residual / charged.scale
+  return test, residual, np.where(charged.scale >= ACTIVE, residual, np.nan)
 
 
 def draw(path: pathlib.Path, found: dict[str, tuple[Latents, np.ndarray]]):
@@ -125,22 +137,24 @@ def draw(path: pathlib.Path, found: dict[str, tuple[Latents, np.ndarray]]):
   figure = Figure(figsize=(3.6 * len(found), 6), layout="constrained")
   panels = figure.subplots(2, len(found), sharex=True, sharey=True)
   middle = (BINS[1:] + BINS[:-1]) / 2
-  for column, (coding, (latents, residual)) in enumerate(found.items()):
+  for column, (coding, (latents, coded)) in enumerate(found.items()):
     inside = latents.roi >= 0.5
     active = is_active(latents)
     y = latents.y[..., active]
     marginal = (y - y.mean(axis=(0, 1, 2))) / y.std(axis=(0, 1, 2))
-    for row, values in enumerate((marginal, residual[..., active])):
+    for row, values in enumerate((marginal, coded[..., active])):
       axes = panels[row, column]
       for where, colour, name in (
         (inside, "#0072B2", "inside"),
         (~inside, "#D55E00", "outside"),
       ):
-        counts, _ = np.histogram(values[where], BINS, density=True)
+        shown = values[where]
+        shown = shown[np.isfinite(shown)]
+        counts, _ = np.histogram(shown, BINS, density=True)
         axes.semilogy(middle, counts, color=colour, label=name)
       gaussian = np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi)
       axes.semilogy(middle, gaussian, "--", color="0.4", label="Gaussian")
-      kind = ("marginal", "residual")[row]
+      kind = ("marginal", "coded residual")[row]
       axes.set_title(f"{coding}: {kind}", fontsize=10, loc="left")
       axes.set_ylim(1e-5, 10)
       axes.grid(color="0.9")
@@ -177,10 +191,11 @@ def main() -> None:
   }
   found, rows = {}, []
   for coding, (path, uniform) in codings.items():
-    test, residual = measure(path, uniform, data, photos, arguments)
-    found[coding] = test, residual
+    test, residual, coded = measure(path, uniform, data, photos, arguments)
+    found[coding] = test, coded
     rows += summarise(coding, "marginal", test.y, test)
     rows += summarise(coding, "residual", residual, test)
+    rows += summarise(coding, "coded", coded, test)
   folder = pathlib.Path(arguments.out)
   report.print_table(f"{len(test.y)} crops, quality {QUALITY:g}", rows)
   report.write_rows(folder / "rows.csv", rows)
