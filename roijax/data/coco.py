@@ -73,13 +73,16 @@ class CocoSource:
     return len(self._records)
 
   def __getitem__(self, index: int) -> Photo:
-    """Reads one photo and the union of its instances."""
-    record = self._records[index]
+    """Reads one photo and the union of its instances.
+
+    Raises:
+      DataError: its record, its photo or its mask is damaged.
+    """
+    record = self._read_record(index)
     name = _text(record["file_name"])
     # COCO's outlines are drawn on the stored pixels, whatever Exif says.
     image = images.decode_image(record["image"], name, upright=False)
-    with Image.open(io.BytesIO(record["roi"])) as mask:
-      roi = np.asarray(mask, np.float32) / np.float32(255)
+    roi = _decode_mask(record["roi"], name, image.shape[:2])
     return {"image": image, "roi": roi, "name": name}
 
   def read_annotated(self, index: int) -> str:
@@ -91,7 +94,7 @@ class CocoSource:
     Args:
       index: which photo.
     """
-    return _text(self._records[index]["annotated"])
+    return _text(self._read_record(index)["annotated"])
 
   def read_instances(self, index: int) -> list[dict[str, Any]]:
     """Reads one photo's objects.
@@ -103,7 +106,7 @@ class CocoSource:
       For each object `category` (name), `category_id` (COCO's), `is_crowd` and
       `mask`, bool [H, W].
     """
-    record = self._records[index]
+    record = self._read_record(index)
     with Image.open(io.BytesIO(record["roi"])) as mask:
       width, height = mask.size
     instances = record["instances"]
@@ -119,6 +122,17 @@ class CocoSource:
       }
       for i in range(len(instances["category_id"]))
     ]
+
+  def _read_record(self, index: int) -> dict[str, Any]:
+    try:
+      return self._records[index]
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+      # ArrayRecord's reader raises a RuntimeError whatever happened: a chunk
+      # whose checksum is wrong, a file cut short, a file gone.
+      reason = " ".join(str(error).split())
+      raise DataError(
+        f"record {index} of {self.name} cannot be read: {reason}"
+      ) from error
 
 
 def prepare(manual_dir: str, data_dir: str) -> dict[str, int]:
@@ -195,6 +209,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
   listing = ", ".join(f"{count} {split}" for split, count in counts.items())
   print(f"coco_roi is ready in {options.data_dir}: {listing} photos")
   return 0
+
+
+def _decode_mask(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
+  what = f"the mask of {name}"
+  try:
+    with Image.open(io.BytesIO(data)) as mask:
+      mode, roi = mask.mode, np.array(mask)
+  except images.DECODER_ERRORS as error:
+    raise DataError(images.explain_undecodable(what, data, error)) from error
+  if mode != "L" or roi.shape != size:
+    raise DataError(
+      f"{what} is {roi.shape[1]}x{roi.shape[0]} pixels of mode {mode}, not "
+      f"{size[1]}x{size[0]} of mode L"
+    )
+  return np.divide(roi, np.float32(255), dtype=np.float32)
 
 
 def _end_progress() -> None:

@@ -35,6 +35,7 @@ DECODER_ERRORS = (
   SyntaxError,
   ValueError,
   EOFError,
+  RuntimeError,
   struct.error,
   Image.DecompressionBombError,
 )

@@ -8,9 +8,12 @@ Every stage is a lazy function of its global index, so a process computes only
 its own batches, and sample n of global batch b is the same photo, crop and map
 for one process or eight, and for no reader process or four. (Slicing before
 the augmentation would seed the crops by each process's own count instead.)
+A photo that cannot be read is replaced by the next one and told; see
+`skipping`.
 """
 
 import gc
+import sys
 import weakref
 from typing import Any
 
@@ -18,6 +21,7 @@ import numpy as np
 
 from roijax.data.augment import augment
 from roijax.data.photo import Source
+from roijax.data.skipping import ReplacingReader, SkippedPhotos
 from roijax.errors import ConfigError, DataError
 
 Batch = dict[str, np.ndarray]
@@ -26,6 +30,12 @@ Batch = dict[str, np.ndarray]
 # batches held ready.
 READ_THREADS = 2
 BUFFERED_BATCHES = 4
+
+# Larger than an ordinary photo's arrays, below glibc's limit of 32 MiB.
+HELD_BYTES = 31 << 20
+
+# The entry of a batch that carries what was skipped; taken off before use.
+SKIPPED = "skipped"
 
 
 class TrainIterator:
@@ -44,6 +54,7 @@ class TrainIterator:
     self._process_index = process_index
     self._process_count = process_count
     self._workers = workers
+    self._skipped = SkippedPhotos(identity["source"], identity["photos"])
     self._finish = None
     self._seek(0)
 
@@ -52,11 +63,23 @@ class TrainIterator:
     return self
 
   def __next__(self) -> Batch:
-    """Returns this process's part of the next global batch."""
-    batch = next(self._streams[0])
+    """Returns this process's part of the next global batch.
+
+    Raises:
+      DataError: too many photos cannot be read.
+    """
+    batch = dict(next(self._streams[0]))
     self._drawn += 1
+    self._skipped.add(batch.pop(SKIPPED))
+    if not self._workers:
+      return batch
     # Readers hand over shared memory, which must not outlive them.
     return {key: np.array(value) for key, value in batch.items()}
+
+  @property
+  def skipped(self) -> dict[int, str]:
+    """What this iterator could not read: a line for each photo's index."""
+    return dict(self._skipped.lines)
 
   def get_state(self) -> dict[str, Any]:
     """Returns what `set_state` needs to go on here; fit for JSON."""
@@ -88,14 +111,21 @@ class TrainIterator:
     self._seek(drawn)
 
   def close(self) -> None:
-    """Stops the reader processes, if there are any."""
-    if self._finish is not None:
-      self._finish()
+    """Stops the reader processes; says on stderr how much was skipped."""
+    if self._stop() and self._skipped.lines:
+      print(self._skipped.describe(), file=sys.stderr, flush=True)
+
+  def _stop(self) -> bool:
+    """Stops reading; says whether it was still going on."""
+    if self._finish is None or not self._finish.alive:
+      return False
+    self._finish()
+    return True
 
   def _seek(self, drawn: int) -> None:
     import grain
 
-    self.close()
+    self._stop()
     self._drawn = drawn
     first = drawn * self._process_count + self._process_index
     own = self._batches[first :: self._process_count]
@@ -108,8 +138,11 @@ class TrainIterator:
     if self._workers:
       _allow_workers()
       stream = stream.mp_prefetch(
-        grain.MultiprocessingOptions(num_workers=self._workers)
+        grain.MultiprocessingOptions(num_workers=self._workers),
+        worker_init_fn=_hold_memory,
       )
+    else:
+      _hold_memory()
     self._streams = [iter(stream)]
     # Also runs when the interpreter ends, before what readers need is gone.
     self._finish = weakref.finalize(self, _close, self._streams)
@@ -158,7 +191,7 @@ def make_train_iterator(
       f"{process_count}"
     )
   batches = (
-    grain.MapDataset.source(_Reader(source))
+    grain.MapDataset.source(ReplacingReader(source))
     .seed(seed)
     .shuffle()
     .repeat()
@@ -175,27 +208,16 @@ def make_train_iterator(
   return TrainIterator(batches, identity, process_index, process_count, workers)
 
 
-class _Reader:
-  """A source as Grain wants one: random access, nothing else."""
-
-  def __init__(self, source: Source):
-    self._source = source
-
-  def __len__(self) -> int:
-    return len(self._source)
-
-  def __getitem__(self, index):
-    return self._source[int(index)]
-
-
 class _Augment:
-  """`augment` for a fixed crop, picklable."""
+  """`augment` for a fixed crop, picklable; passes reports of bad photos on."""
 
   def __init__(self, crop: int):
     self._crop = crop
 
-  def __call__(self, photo, generator):
-    return augment(photo, self._crop, generator)
+  def __call__(self, read, generator):
+    photo, report = read
+    sample = augment(photo, self._crop, generator)
+    return {**sample, SKIPPED: np.array(report)}
 
 
 def _close(streams: list) -> None:
@@ -203,6 +225,16 @@ def _close(streams: list) -> None:
   while streams:
     streams.pop().close()
   gc.collect()
+
+
+def _hold_memory(*_: int) -> None:
+  """Lets this process keep the memory that it frees between photos.
+
+  glibc gives freed blocks back to the system, to be cleared page by page when
+  the next photo asks for them: up to a tenth of the time. It stops doing so
+  for blocks as large as the largest one freed so far.
+  """
+  np.empty(HELD_BYTES, np.uint8)
 
 
 def _allow_workers() -> None:
