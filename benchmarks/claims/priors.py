@@ -33,6 +33,7 @@ from benchmarks.claims.latents import (
   open_frozen,
 )
 from benchmarks.claims.refit import Charge, Refit, rates
+from benchmarks.claims.shape_gradient import measure_errors
 from roijax.data.sources import open_source
 from roijax.metrics.sharpness import fit_shape, gaussian_excess
 from roijax.programs import use_compilation_cache
@@ -191,6 +192,10 @@ def main() -> None:
     report.print_table("residuals of the Gaussian arm", table)
     report.write_rows(folder / "residuals.csv", table)
     print(f"ceiling: a Gaussian can have lost {share:.2%} of its bits")
+  if arguments.arms == "gradients":
+    table = measure_errors(first, ARMS["gradients"])
+    report.print_table("gradient in the shape, relative to its rms", table)
+    report.write_rows(folder / "errors.csv", table)
   print(f"rows and plot: {folder}")
 
 
