@@ -98,11 +98,13 @@ def test_smoke_trains_evaluates_compresses_and_decompresses(file, tmp_path):
   curves = _command("-m", "roijax.cli", "plot", "run", workdir)
   assert curves.startswith(str(workdir / "curves.png"))
   photo = read_photo(60, 100)
-  Image.fromarray(photo).save(tmp_path / "photo.png")
+  photo_path = tmp_path / "photos" / "photo.png"
+  photo_path.parent.mkdir()
+  Image.fromarray(photo).save(photo_path)
   out = _command(
     "eval.py",
     f"--checkpoint={workdir}",
-    f"--data={tmp_path}",
+    f"--data={photo_path.parent}",
     "--roi=center",
     "--qualities=0,1",
   )
@@ -112,7 +114,6 @@ def test_smoke_trains_evaluates_compresses_and_decompresses(file, tmp_path):
   file, back = tmp_path / "photo.roij", tmp_path / "back.png"
   roijax = ("-m", "roijax.cli")
   weights = ("--checkpoint", workdir)
-  photo_path = tmp_path / "photo.png"
   region = ("--roi", "box:10,10,40,40")
   out = _command(*roijax, "compress", photo_path, "-o", file, *weights, *region)
   assert f"{file.stat().st_size:,} bytes" in out
