@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.claims import report
+from benchmarks.claims import ceiling, report
 from benchmarks.claims.latents import Frozen, Latents
-from benchmarks.claims.priors import ARMS, Row, find_ceiling
+from benchmarks.claims.priors import ARMS, Row
 from benchmarks.claims.refit import Charge, Refit, rates
 from benchmarks.claims.sharpness import mixture_kurtosis
 from roijax.metrics.sharpness import gaussian_excess
@@ -77,11 +77,18 @@ def test_the_ceiling_is_what_a_gaussian_loses_on_the_residuals():
   draw = np.random.default_rng(0)
   scale = np.full((4, 50, 50, 10), 2.0, np.float32)
   residual = draw.laplace(0, 2 / np.sqrt(2), scale.shape).astype(np.float32)
-  excess, entropy = gaussian_excess(1.0, 2.0)
-  bits = np.full(scale.shape[:3], 10 * (excess + entropy))
-  share, rows = find_ceiling(Charge(bits, residual, scale, scale))
-  assert share == pytest.approx(excess / (excess + entropy), rel=0.1)
+  bits = np.ones(scale.shape[:3])
+  expected = gaussian_excess(1.0, 2.0)[0] * scale.size
+  gaussian = Charge(bits, residual, scale, np.full_like(scale, 2))
+  lost, rows = ceiling.find_fitted_ceiling(gaussian)
+  assert lost == pytest.approx(expected, rel=0.1)
   assert rows[0]["fitted shape"] == pytest.approx(1, rel=0.05)
+  stated = Charge(bits, residual, scale, np.ones_like(scale))
+  # Cells of the table are 13 % wide in the shape.
+  found = ceiling.find_predicted_ceiling(stated)
+  assert found == pytest.approx(expected, rel=0.25)
+  gaussian_stated = ceiling.find_predicted_ceiling(gaussian)
+  assert gaussian_stated < 0.05 * expected
 
 
 def test_savings_are_counted_seed_by_seed_against_the_first_arm():

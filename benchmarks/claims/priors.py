@@ -11,20 +11,21 @@ nearest integer, so that every arm pays for the same integers and shows the
 same picture. `noise` is the rate of the same latents with noise on, as training
 sees it; its distance to the rounded rate is the train-test mismatch.
 
-The ceiling is what the best Gaussian loses where the residuals of the Gaussian
-arm truly follow the generalized Gaussian fitted to them, deviation by
-deviation.
+How much can be had at all is computed beside it; see `ceiling`.
 """
 
 import argparse
 import dataclasses
-import itertools
 import pathlib
 
 import numpy as np
 from rich.progress import Progress
 
 from benchmarks.claims import report
+from benchmarks.claims.ceiling import (
+  find_fitted_ceiling,
+  find_predicted_ceiling,
+)
 from benchmarks.claims.latents import (
   Frozen,
   Latents,
@@ -32,10 +33,9 @@ from benchmarks.claims.latents import (
   draw_training_latents,
   open_frozen,
 )
-from benchmarks.claims.refit import Charge, Refit, rates
+from benchmarks.claims.refit import Refit, rates
 from benchmarks.claims.shape_gradient import measure_errors
 from roijax.data.sources import open_source
-from roijax.metrics.sharpness import fit_shape, gaussian_excess
 from roijax.programs import use_compilation_cache
 
 # The first arm of a group is what the others are measured against.
@@ -60,12 +60,8 @@ ARMS: dict[str, dict[str, dict]] = {
     "h = 1e-5": {"kind": "ggm_e", "step": 1e-5},
   },
 }
-# Edges of the predicted deviation, between which residuals are alike enough.
-SCALE_EDGES = (0, 0.15, 0.2, 0.3, 0.45, 0.7, 1, 1.5, 2.5, 4, 8, np.inf)
 # Latents that are predicted to vary less cost next to nothing.
 ACTIVE = 0.3
-OFFSETS = (0.0, 0.125, 0.25, 0.375, 0.5)
-FIT_SAMPLES = 200_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,46 +96,11 @@ def measure(refit: Refit, arm: str, seed: int, train: Latents, test: Latents):
   return row, charged
 
 
-def find_ceiling(charged: Charge) -> tuple[float, list[dict]]:
-  """The share of its bits that a Gaussian prior can have lost.
-
-  Args:
-    charged: by the fitted Gaussian.
-
-  Returns:
-    The share, and a row for every range of predicted deviations.
-  """
-  rows, lost = [], 0.0
-  draw = np.random.default_rng(0)
-  for low, high in itertools.pairwise(SCALE_EDGES):
-    chosen = (charged.scale >= low) & (charged.scale < high)
-    if chosen.sum() < 1000:
-      continue
-    residual = charged.residual[chosen]
-    some = draw.choice(residual, min(residual.size, FIT_SAMPLES), replace=False)
-    deviation = float(np.sqrt(np.mean(np.square(residual))))
-    shape = fit_shape(some)
-    excess = float(
-      np.mean([gaussian_excess(shape, deviation, u)[0] for u in OFFSETS])
-    )
-    lost += excess * residual.size
-    rows.append(
-      {
-        "deviation": f"{low:g} to {high:g}",
-        "latents": residual.size / charged.scale.size,
-        "measured deviation": deviation,
-        "fitted shape": shape,
-        "bits lost by a Gaussian": excess,
-      }
-    )
-  return lost / float(charged.bits.sum()), rows
-
-
 def run(frozen: Frozen, arguments, train: Latents, test: Latents):
-  """Fits all arms with all seeds."""
+  """Fits all arms with all seeds; gives rows, and each arm's first charge."""
   arms = ARMS[arguments.arms]
   seeds = range(arguments.seeds)
-  rows, first = [], None
+  rows, charges = [], {}
   with Progress() as progress:
     task = progress.add_task("fitting", total=len(arms) * len(seeds))
     for arm, options in arms.items():
@@ -147,11 +108,11 @@ def run(frozen: Frozen, arguments, train: Latents, test: Latents):
       for seed in seeds:
         progress.update(task, description=f"fitting {arm}, seed {seed}")
         row, charged = measure(refit, arm, seed, train, test)
-        first = first or charged
+        charges.setdefault(arm, charged)
         rows.append(row)
         progress.console.print(f"{arm}, seed {seed}: {row.whole:.4f} bpp")
         progress.advance(task)
-  return rows, first
+  return rows, charges
 
 
 def main() -> None:
@@ -181,19 +142,22 @@ def main() -> None:
     open_source(arguments.photos, arguments.data_dir),
     uniform=arguments.uniform,
   )
-  rows, first = run(frozen, arguments, train, test)
+  rows, charges = run(frozen, arguments, train, test)
   name = arguments.out or f"runs/claims/{arguments.arms}-{frozen.name}"
   folder = pathlib.Path(name)
   report.write_rows(folder / "rows.csv", rows)
   report.print_savings(rows, test.psnr(), len(test.y))
   report.draw_savings(folder / "savings.png", rows, f"{frozen.name}")
   if arguments.arms == "priors":
-    share, table = find_ceiling(first)
+    gaussian, whole = charges["gaussian"], float(charges["gaussian"].bits.sum())
+    lost, table = find_fitted_ceiling(gaussian)
     report.print_table("residuals of the Gaussian arm", table)
     report.write_rows(folder / "residuals.csv", table)
-    print(f"ceiling: a Gaussian can have lost {share:.2%} of its bits")
+    print(f"a Gaussian lost, by fitted shapes: {lost / whole:.2%} of its bits")
+    lost = find_predicted_ceiling(charges["GGM-e"])
+    print(f"by the shapes GGM-e predicts: {lost / whole:.2%}")
   if arguments.arms == "gradients":
-    table = measure_errors(first, ARMS["gradients"])
+    table = measure_errors(charges["exact"], ARMS["gradients"])
     report.print_table("gradient in the shape, relative to its rms", table)
     report.write_rows(folder / "errors.csv", table)
   print(f"rows and plot: {folder}")
