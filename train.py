@@ -95,7 +95,7 @@ def main() -> int:
   if not _DISTRIBUTED.value:
     return run()
   code = exit_code(lambda: hosts.start(_DISTRIBUTED.value))
-  return hosts.leave(code or exit_code(run))
+  return hosts.leave(code or exit_code(hosts.telling_of_loss()(run)))
 
 
 def run() -> int:
@@ -110,6 +110,8 @@ def run() -> int:
   from roijax.training.options import call_with
   from roijax.training.signals import Interrupted
 
+  # Before anything that only some of them might do.
+  agreement.check_same("config", config.to_dict())
   data_dir = config.data.get("data_dir") or None
   settings = call_with(Settings, "eval", config.eval, data_dir=data_dir)
   if settings.data:

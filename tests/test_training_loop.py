@@ -257,6 +257,32 @@ def test_a_run_s_folder_holds_its_config(tmp_path):
   assert text.startswith('{\n  "data": {\n    "batch_size": 16\n  },')
 
 
+@pytest.mark.parametrize(
+  ("steps", "expected"),
+  [(8, [3, 6, 8]), (9, [3, 6, 9]), (10, [3, 6, 9, 10])],
+  ids=["at a checkpoint", "at a row", "at neither"],
+)
+def test_a_finished_run_that_is_started_again_keeps_its_rows(
+  tmp_path, steps, expected
+):
+  training_run.run(tmp_path, steps)
+  rows = read_rows(tmp_path)
+  assert [row["step"] for row in rows] == expected
+  training_run.run(tmp_path, steps)
+  training_run.run(tmp_path, steps)
+  assert read_rows(tmp_path) == rows
+
+
+def test_a_time_limit_at_a_checkpoint_writes_its_row_once(tmp_path):
+  slow = training_run.Photos(delay=0.3)
+  for iterator in (slow, training_run.Photos()):
+    training_run.run(
+      tmp_path, 90, iterator=iterator, seconds=0.5, checkpoint_every=1
+    )
+  steps = [row["step"] for row in read_rows(tmp_path)]
+  assert steps == sorted(set(steps))
+
+
 def test_a_folder_of_another_run_is_one_line(tmp_path):
   training_run.run(tmp_path, 2)
   other = {**training_run.CONFIG, "seed": 9}

@@ -146,9 +146,9 @@ class Checkpoints:
       ConfigError: the folder holds a run of another config.
       CheckpointError: all checkpoints are damaged, or it is of another model.
     """
-    if self.latest_step is None:
-      return None
     step, notes = agreement.on_primary(self._find_good)
+    if step is None:
+      return None
     self._manager.reload()
     saved = self._read(step, config=ocp.args.JsonRestore()).config
     difference = describe_difference(saved, self._config)
@@ -168,8 +168,10 @@ class Checkpoints:
     )
     return Restored(restored.state, restored.data, restored.progress, notes)
 
-  def _find_good(self) -> tuple[int, list[str]]:
+  def _find_good(self) -> tuple[int | None, list[str]]:
     """The newest whole checkpoint; renames those that it passes over."""
+    if self.latest_step is None:
+      return None, []
     damaged = []
     for step in sorted(self._manager.all_steps(), reverse=True):
       damage = find_damage(self.folder / str(step))

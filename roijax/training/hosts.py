@@ -100,6 +100,14 @@ def _parse(spec: str) -> dict[str, Any]:
       return {}
     words = f"{given[0]},{given[2]}/{given[1]}"
   match = re.fullmatch(r"(\S+:\d+),(\d+)/(\d+)", words)
+  if match is None and spec == "auto":
+    told = ", ".join(
+      f"{name}={os.environ.get(name, '')}" for name in ENVIRONMENT
+    )
+    raise ConfigError(
+      f"--distributed=auto: {told} do not say HOST:PORT, COUNT and INDEX: "
+      f"set all three"
+    )
   if match is None:
     raise ConfigError(
       f"--distributed={words}: use auto, or HOST:PORT,INDEX/COUNT, for "
@@ -178,14 +186,15 @@ def telling_of_loss() -> Iterator[None]:
   """Says in words that another process is gone; also a decorator.
 
   Raises:
-    ConnectionError: in the place of what the collectives say of it.
+    RoijaxError: in the place of what the collectives say of it.
   """
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
-    if not re.search("gloo|nccl|rccl|connection", str(error), re.IGNORECASE):
+    words = re.search("gloo|nccl|rccl|connection", str(error), re.IGNORECASE)
+    if jax.process_count() == 1 or words is None:
       raise
-    raise ConnectionError(
+    raise RoijaxError(
       "another process ended, or the network did; its last line says more, "
       "and the same commands go on from the newest checkpoint"
     ) from error

@@ -235,7 +235,9 @@ def drop_rows_after(path: pathlib.Path, step: int) -> None:
     RoijaxError: the file cannot be read or written.
   """
   try:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(
+      keepends=True
+    )
   except FileNotFoundError:
     return
   except OSError as error:

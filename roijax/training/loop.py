@@ -186,7 +186,10 @@ class _Run:
       # those that ended the run, and starting it again adds no step.
       verdict = self._judge(step, stop)
       every = options.checkpoint_every
-      if verdict.due or (every and step % every == 0):
+      due = verdict.due or (every and step % every == 0)
+      # The last checkpoint comes after the last row, which it must not hold
+      # once more.
+      if due and step < options.steps and not verdict.late:
         self._save(state)
     self._take_in()
     # Once more: several processes may not have asked at the last step.
@@ -237,6 +240,7 @@ class _Run:
     self.log.write(step, **extra)
 
   def _show(self, step: int, state: TrainState) -> None:
+    self._take_in()
     if self.observe is not None and isinstance(self.log, TrainingLog):
       self.observe(step, state, self.log)
 
