@@ -13,7 +13,7 @@ JAX_PROCESS_ID), HOST:PORT,INDEX/COUNT says it outright:
   python train.py ... --distributed=10.0.0.1:8476,0/2    on 10.0.0.1
   python train.py ... --distributed=10.0.0.1:8476,1/2    on the other
 
-The `--workdir` lies on a disk that they share; only the first prints.
+The `--workdir` lies on a disk that they share; only the first prints progress.
 
 Exit codes: 0 done; 2 the command or its input is at fault (one line says
 what to do); 1 something unexpected (ROIJAX_DEBUG=1 shows where); 143 or 130

@@ -6,6 +6,16 @@ python train.py --config=configs/ggm.py:VARIANT --workdir=runs/NAME
 small    made for a CPU: patchify trunk, depthwise blocks
 sample   :small on the bundled photos, minutes on a CPU
 smoke    tiny; seconds, for tests
+
+The large run, on COCO 2017 (not made yet: counted, not clocked):
+
+  python -m roijax.data.coco --manual_dir=COCO --data_dir=data_dir
+  python train.py --config=configs/ggm.py --workdir=runs/ggm
+
+28.1 M parameters; 1,000,000 steps of 16 crops of 256x256, 135 times through
+the 118,287 photos; 6.8 TFLOP a step, 9 hours at a sustained 200 TFLOP/s;
+@MEM@
+any number of devices that divides 16. `docs/training.md` has more.
 """
 
 from ml_collections import ConfigDict

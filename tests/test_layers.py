@@ -92,21 +92,39 @@ def test_gdn_keeps_bfloat16_and_computes_in_float32():
   np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=1e-2)
 
 
-@pytest.mark.parametrize("size", [3, 5])
-def test_the_sum_of_shifted_images_is_a_grouped_convolution(size):
-  x, kernel = _normal(2, 7, 6, 4), _normal(size, size, 4, seed=1)
-  expected = jax.lax.conv_general_dilated(
+def _grouped_convolution(x, kernel):
+  return jax.lax.conv_general_dilated(
     x,
     kernel[:, :, None],
     (1, 1),
     "SAME",
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    feature_group_count=4,
+    feature_group_count=x.shape[-1],
     precision="highest",
   )
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_sum_of_shifted_images_is_a_grouped_convolution(size):
+  x, kernel = _normal(2, 7, 6, 4), _normal(size, size, 4, seed=1)
   np.testing.assert_allclose(
-    shifted_sum(x, kernel), expected, rtol=1e-4, atol=1e-5
+    shifted_sum(x, kernel),
+    _grouped_convolution(x, kernel),
+    rtol=1e-4,
+    atol=1e-5,
   )
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_its_gradients_are_those_of_the_grouped_convolution(size):
+  x, kernel = _normal(2, 7, 6, 4), _normal(size, size, 4, seed=1)
+  gradient = _normal(2, 7, 6, 4, seed=2)
+  _, pull = jax.vjp(shifted_sum, x, kernel)
+  _, expected_pull = jax.vjp(_grouped_convolution, x, kernel)
+  for found, expected in zip(
+    pull(gradient), expected_pull(gradient), strict=True
+  ):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("layer", [DepthwiseConv(), DepthwiseBlock()])

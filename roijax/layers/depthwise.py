@@ -17,30 +17,59 @@ def _identity_kernel(key, dims, dtype=jnp.float32):
   return kernel.at[size // 2, size // 2].set(jnp.ones(channels, dtype))
 
 
+def _windows(x, size):
+  """Every shift of `x` that a kernel of `size` looks at, row by row."""
+  reach = size // 2
+  height, width = x.shape[1:3]
+  padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+  # `lax.slice`, not indexing: this is most of a model's trace, and indexing
+  # takes ten times as long to trace.
+  return [
+    jax.lax.slice(
+      padded,
+      (0, row, column, 0),
+      (x.shape[0], row + height, column + width, x.shape[3]),
+    )
+    for row in range(size)
+    for column in range(size)
+  ]
+
+
+def _sum_windows(x, kernel):
+  size = kernel.shape[0]
+  taps = kernel.reshape(size * size, 1, 1, -1)
+  total = jnp.zeros_like(x)
+  for i, window in enumerate(_windows(x, size)):
+    total += window * jax.lax.slice_in_dim(taps, i, i + 1)
+  return total
+
+
+@jax.custom_vjp
 def shifted_sum(
   x: Float[Array, "B H W C"], kernel: Float[Array, "K K C"]
 ) -> Float[Array, "B H W C"]:
   """Depthwise convolution, zero padding, same size."""
-  size = kernel.shape[0]
-  reach = size // 2
-  height, width = x.shape[1:3]
-  padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-  taps = kernel.reshape(size, size, 1, -1)
-  total = jnp.zeros_like(x)
-  # `lax.slice`, not indexing: this is most of a model's trace, and indexing
-  # takes ten times as long to trace.
-  for row in range(size):
-    for column in range(size):
-      window = jax.lax.slice(
-        padded,
-        (0, row, column, 0),
-        (x.shape[0], row + height, column + width, x.shape[3]),
-      )
-      tap = jax.lax.slice(
-        taps, (row, column, 0, 0), (row + 1, column + 1, 1, x.shape[3])
-      )
-      total += window * tap
-  return total
+  return _sum_windows(x, kernel)
+
+
+def _forward(x, kernel):
+  return _sum_windows(x, kernel), (x, kernel)
+
+
+def _backward(residuals, gradient):
+  # Both gradients read windows of the one incoming gradient. What JAX would
+  # derive writes a padded array for every tap and adds them up, which takes
+  # a sixth of a training step on a CPU.
+  x, kernel = residuals
+  by_x = _sum_windows(gradient, jax.lax.rev(kernel, (0, 1)))
+  sums = [
+    jnp.sum(window * x, axis=(0, 1, 2))
+    for window in reversed(_windows(gradient, kernel.shape[0]))
+  ]
+  return by_x, jnp.stack(sums).reshape(kernel.shape)
+
+
+shifted_sum.defvjp(_forward, _backward)
 
 
 class DepthwiseConv(nn.Module):

@@ -143,7 +143,10 @@ class FrequencySpatialAttention(nn.Module):
     else:
       rows, columns = -height % self.window, -length % self.window
       pads = ((0, 0), (0, rows), (0, columns), (0, 0))
-      padded = jnp.pad(x.astype(jnp.float32), pads, mode="edge")
+      padded = x.astype(jnp.float32)
+      if rows or columns:
+        # Padding by nothing is not free: its gradient is as wide as x.
+        padded = jnp.pad(padded, pads, mode="edge")
       flat = window_spectrum(padded, self.window)
     flat = nn.Dense(2 * width, dtype=self.dtype, name="spectrum_in")(flat)
     flat = nn.Dense(2 * width, dtype=self.dtype, name="spectrum_out")(

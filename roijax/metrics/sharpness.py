@@ -3,8 +3,8 @@
 Uneven bits make latents sharp-peaked and heavy-tailed, says the paper, and a
 Gaussian misfits. Three figures put that to the test: the kurtosis, the shape
 of the generalized Gaussian that fits best, and the bits that the best
-Gaussian loses where that shape is the truth. The last is a ceiling: a prior
-that claims to save more has a bug.
+Gaussian loses where that shape is the truth: a ceiling, which no prior's
+savings pass by much unless there is a bug.
 
 Source: arXiv 2602.01325 for the claim; the formulas are textbook.
 """
