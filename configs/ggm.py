@@ -14,7 +14,7 @@ The large run, on COCO 2017 (not made yet: counted, not clocked):
 
 28.1 M parameters; 1,000,000 steps of 16 crops of 256x256, 135 times through
 the 118,287 photos; 6.8 TFLOP a step, 9 hours at a sustained 200 TFLOP/s;
-@MEM@
+about 29 GB in float32 (`train.accumulate` divides it);
 any number of devices that divides 16. `docs/training.md` has more.
 """
 

@@ -40,6 +40,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def run_case(
   environment = {
     **os.environ,
     "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+    "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
     "PYTHONPATH": str(ROOT),
     "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")
     + f" --xla_force_host_platform_device_count={case['devices']}",
@@ -107,7 +109,10 @@ def run_case(
   if done.returncode == -9 or any(x in done.stderr for x in OUT_OF_MEMORY):
     return {"failed": "out of memory"}
   lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-  return {"failed": lines[-1].removeprefix("roijax.errors.ConfigError: ")}
+  # An exception's own line; advice may follow it.
+  raised = [x for x in lines if re.match(r"[\w.]+(Error|Exception): ", x)]
+  line = (raised or lines)[-1]
+  return {"failed": line.removeprefix("roijax.errors.ConfigError: ")}
 
 
 def peak_of(found: dict, dtype: str, given: float | None) -> float | None:
