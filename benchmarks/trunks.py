@@ -27,7 +27,7 @@ from configs.ggm import get_config
 from roijax.codec import Codec
 from roijax.data.pipeline import make_train_iterator
 from roijax.data.sources import open_source
-from roijax.evaluation.rate_distortion import evaluate
+from roijax.evaluation.rate_distortion import evaluate, training_loss
 from roijax.files import write_whole
 from roijax.models.registry import build_model
 from roijax.roi.spec import parse_roi
@@ -136,25 +136,15 @@ def _measure(name, config, params, steps, photos) -> Result:
     export_model(folder, config, params)
     codec = Codec.load(folder)
   rows = evaluate(codec, photos, qualities=QUALITIES, background=BACKGROUND)
-  lmbda = {q: config.model.lmbdas[int(q)] for q in QUALITIES}
-  losses, first = [], {}
-  for row in rows:
-    photo = next(p for p in photos if p["name"] == row["name"])
-    weight = np.maximum(photo["roi"], BACKGROUND) ** 2
-    # The weighted PSNR's weights are these, normalised by their sum.
-    mse = 10 ** (-row["psnr_weighted"] / 10) * weight.mean()
-    losses.append(lmbda[row["quality"]] * 255**2 * mse + row["bpp"])
-    first.setdefault(photo["image"].shape, row)
-  warm = [r for r in rows if not any(r is f for f in first.values())]
+  warm = [row for row in rows if not row["first_call"]]
   return Result(
     name,
     sum(leaf.size for leaf in jax.tree.leaves(params)),
     steps,
+    training_loss(rows, photos, config.model.lmbdas),
     *(
       float(np.mean([row[key] for row in rows]))
-      if key
-      else float(np.mean(losses))
-      for key in ("", "bpp", "psnr_roi", "psnr_weighted")
+      for key in ("bpp", "psnr_roi", "psnr_weighted")
     ),
     float(np.median([row["encode_s"] for row in warm])),
     float(np.median([row["decode_s"] for row in warm])),

@@ -9,6 +9,8 @@ from benchmarks.claims.latents import Frozen, Latents
 from benchmarks.claims.priors import ARMS, Row
 from benchmarks.claims.refit import Charge, Refit, rates
 from benchmarks.claims.sharpness import mixture_kurtosis
+from roijax.evaluation.rate_distortion import training_loss
+from roijax.metrics.psnr import psnr_weighted
 from roijax.metrics.sharpness import gaussian_excess
 
 
@@ -100,6 +102,27 @@ def test_savings_are_counted_seed_by_seed_against_the_first_arm():
   found = report.savings(rows, "whole")
   np.testing.assert_allclose(found["a"], [0, 0])
   np.testing.assert_allclose(found["b"], [10, 50])
+
+
+def test_the_loss_of_files_is_what_training_minimises():
+  draw = np.random.default_rng(0)
+  x = draw.integers(0, 256, (32, 48, 3), np.uint8)
+  x_hat = draw.integers(0, 256, x.shape, np.uint8)
+  roi = (draw.random((32, 48)) < 0.3).astype(np.float32)
+  difference = (x.astype(np.float64) - x_hat) / 255
+  weight = np.maximum(roi, 0.25)[..., None] ** 2
+  expected = 0.02 * 255**2 * np.mean(weight * difference**2) + 0.7
+  rows = [
+    {
+      "name": "photo",
+      "quality": 1.0,
+      "bpp": 0.7,
+      "psnr_weighted": psnr_weighted(x, x_hat, roi),
+    }
+  ]
+  photos = [{"image": x, "roi": roi, "name": "photo"}]
+  found = training_loss(rows, photos, (0.01, 0.02))
+  assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_mixture_s_kurtosis_is_that_of_its_samples():

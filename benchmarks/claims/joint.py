@@ -37,7 +37,7 @@ from configs.ggm import get_config
 from roijax.codec import Codec
 from roijax.data.pipeline import make_train_iterator
 from roijax.data.sources import open_source
-from roijax.evaluation.rate_distortion import evaluate
+from roijax.evaluation.rate_distortion import evaluate, training_loss
 from roijax.models.registry import build_model
 from roijax.programs import use_compilation_cache
 from roijax.roi.spec import parse_roi
@@ -123,20 +123,6 @@ def measure(arm: str, folder: str, photos: list, crops) -> Row:
   )
   codec = Codec.load(folder)
   rows = evaluate(codec, photos, qualities=QUALITIES, background=BACKGROUND)
-  lmbdas = frozen.arguments["lmbdas"]
-  weights = {
-    photo["name"]: (np.maximum(photo["roi"], BACKGROUND) ** 2).mean()
-    for photo in photos
-  }
-  losses = [
-    row["bpp"]
-    # The weighted PSNR's weights sum to one, the loss's to these.
-    + lmbdas[int(row["quality"])]
-    * 255**2
-    * 10 ** (-row["psnr_weighted"] / 10)
-    * weights[row["name"]]
-    for row in rows
-  ]
   means = {
     key: float(np.mean([row[key] for row in rows]))
     for key in ("bpp", "psnr_roi", "psnr_weighted")
@@ -149,7 +135,7 @@ def measure(arm: str, folder: str, photos: list, crops) -> Row:
     means["bpp"],
     means["psnr_roi"],
     means["psnr_weighted"],
-    float(np.mean(losses)),
+    training_loss(rows, photos, frozen.arguments["lmbdas"]),
   )
 
 

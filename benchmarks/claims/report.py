@@ -11,10 +11,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from roijax.evaluation.figures import (
+  BLUE,
+  COLOURS,
+  dress,
+  make_figure,
+  write_figure,
+)
 from roijax.files import write_whole
 
 MEASURES = {"whole": "whole", "roi": "inside ROI", "background": "outside"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73")
 
 
 def _as_dict(row: Any) -> dict[str, Any]:
@@ -90,10 +96,9 @@ def print_savings(
 
 def draw_savings(path: pathlib.Path, rows: Sequence[Any], title: str) -> None:
   """Bars of the mean savings of each arm, with a dot for every seed."""
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(8, 4), layout="constrained")
+  figure = make_figure(8, 4)
   axes = figure.subplots()
+  dress(axes, title, f"bits saved against {rows[0].arm}, percent")
   for i, (measure, name) in enumerate(MEASURES.items()):
     found = savings(rows, measure)
     arms = list(found)[1:]
@@ -102,7 +107,7 @@ def draw_savings(path: pathlib.Path, rows: Sequence[Any], title: str) -> None:
       places,
       [found[arm].mean() for arm in arms],
       width=0.24,
-      color=COLOURS[i],
+      color=(BLUE, *COLOURS)[i],
       label=name,
       alpha=0.85,
     )
@@ -112,17 +117,5 @@ def draw_savings(path: pathlib.Path, rows: Sequence[Any], title: str) -> None:
       )
   axes.set_xticks(range(len(arms)), arms)
   axes.axhline(0, color="0.3", linewidth=0.8)
-  axes.set_ylabel(f"bits saved against {next(iter(found))}, percent")
-  axes.set_title(title, fontsize=10, loc="left")
-  axes.grid(axis="y", color="0.9")
-  axes.set_axisbelow(True)
-  axes.spines[["top", "right"]].set_visible(False)
   axes.legend(frameon=False, ncols=3)
-  save_figure(path, figure)
-
-
-def save_figure(path: pathlib.Path, figure: Any) -> None:
-  """Writes a matplotlib figure as PNG, whole."""
-  buffer = io.BytesIO()
-  figure.savefig(buffer, format="png", dpi=130)
-  write_whole(path, buffer.getvalue())
+  write_figure(path, figure)

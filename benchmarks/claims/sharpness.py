@@ -36,6 +36,13 @@ from benchmarks.claims.latents import (
 )
 from benchmarks.claims.refit import Refit
 from roijax.data.sources import open_source
+from roijax.evaluation.figures import (
+  BLUE,
+  COLOURS,
+  dress,
+  make_figure,
+  write_figure,
+)
 from roijax.metrics.sharpness import fit_shape, kurtosis
 from roijax.programs import use_compilation_cache
 
@@ -132,9 +139,7 @@ def measure(path, uniform: bool, data, photos, arguments):
 
 def draw(path: pathlib.Path, found: dict[str, tuple[Latents, np.ndarray]]):
   """Densities of standardised values, on a log axis, beside a Gaussian."""
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(3.6 * len(found), 6), layout="constrained")
+  figure = make_figure(3.6 * len(found), 6)
   panels = figure.subplots(2, len(found), sharex=True, sharey=True)
   middle = (BINS[1:] + BINS[:-1]) / 2
   for column, (coding, (latents, coded)) in enumerate(found.items()):
@@ -145,8 +150,8 @@ def draw(path: pathlib.Path, found: dict[str, tuple[Latents, np.ndarray]]):
     for row, values in enumerate((marginal, coded[..., active])):
       axes = panels[row, column]
       for where, colour, name in (
-        (inside, "#0072B2", "inside"),
-        (~inside, "#D55E00", "outside"),
+        (inside, BLUE, "inside"),
+        (~inside, COLOURS[0], "outside"),
       ):
         shown = values[where]
         shown = shown[np.isfinite(shown)]
@@ -155,16 +160,12 @@ def draw(path: pathlib.Path, found: dict[str, tuple[Latents, np.ndarray]]):
       gaussian = np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi)
       axes.semilogy(middle, gaussian, "--", color="0.4", label="Gaussian")
       kind = ("marginal", "coded residual")[row]
-      axes.set_title(f"{coding}: {kind}", fontsize=10, loc="left")
+      dress(axes, f"{coding}: {kind}", "" if column else "density")
       axes.set_ylim(1e-5, 10)
-      axes.grid(color="0.9")
-      axes.spines[["top", "right"]].set_visible(False)
   for axes in panels[1]:
     axes.set_xlabel("deviations from the mean")
-  panels[0, 0].set_ylabel("density")
-  panels[1, 0].set_ylabel("density")
   panels[0, 0].legend(frameon=False, fontsize=8)
-  report.save_figure(path, figure)
+  write_figure(path, figure)
 
 
 def main() -> None:

@@ -267,5 +267,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  # The repository's own package and configs, installed or not.
   main()

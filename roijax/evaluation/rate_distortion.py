@@ -260,6 +260,30 @@ def _row(photo, codec_name: str, trip: _RoundTrip, seen, **columns) -> Row:
   return cast(Row, {column: known.get(column) for column in COLUMNS})
 
 
+def training_loss(
+  rows: Sequence[Row], photos: Sequence[Photo], lmbdas: Sequence[float]
+) -> float:
+  """The mean of what training minimises, `lmbda 255^2 mse_w + bpp`, of files.
+
+  Args:
+    rows: of codings at whole qualities and a background level of 1/4, whose
+      square weighs the background in the weighted PSNR too.
+    photos: those that were coded, each with its region.
+    lmbdas: the trade-off of each quality.
+  """
+  share = {}
+  for photo in photos:
+    inside = psnr_metric.region(cast(np.ndarray, photo["roi"]))
+    weight = np.where(inside, 1.0, psnr_metric.BACKGROUND_WEIGHT)
+    share[photo["name"]] = float(weight.mean())
+  losses = []
+  for row in rows:
+    # The weighted PSNR divides by the weights' sum, training by the pixels.
+    mse = 10 ** (-row["psnr_weighted"] / 10) * share[row["name"]]
+    losses.append(lmbdas[int(row["quality"])] * 255**2 * mse + row["bpp"])
+  return float(np.mean(losses))
+
+
 def _container_bytes(data: bytes) -> int | None:
   """Bytes of a `.roij` file beside its payload; None for another format."""
   if not data.startswith(container.MAGIC):
