@@ -89,6 +89,7 @@ def _base() -> ConfigDict:
       keep=3,
       devices=0,
       observe_every=5000,
+      start_from="",
     )
   )
   config.eval = ConfigDict(

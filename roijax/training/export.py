@@ -1,4 +1,4 @@
-"""From a checkpoint's parameters to weights that code files."""
+"""From a checkpoint's parameters to weights that code files, and back."""
 
 import os
 import pathlib
@@ -6,7 +6,9 @@ import pathlib
 import jax
 import numpy as np
 
-from roijax.weights.archive import FILE_NAME, save_weights
+from roijax.errors import ConfigError
+from roijax.training.run_config import as_json, describe_difference
+from roijax.weights.archive import FILE_NAME, load_weights, save_weights
 
 
 def export_model(path: str | os.PathLike, config, params) -> None:
@@ -26,3 +28,30 @@ def export_model(path: str | os.PathLike, config, params) -> None:
     path = path / FILE_NAME
   arrays = jax.tree.map(np.asarray, params)
   save_weights(path, config.system, config.model.to_dict(), arrays)
+
+
+def import_params(path: str | os.PathLike, config) -> dict:
+  """Reads the parameters that a run begins with.
+
+  Args:
+    path: a weights file, or the folder that holds one.
+    config: the run's configuration.
+
+  Returns:
+    The parameters, float32.
+
+  Raises:
+    CheckpointError: the file is missing or damaged.
+    ConfigError: the weights are of another system or other sizes.
+  """
+  weights = load_weights(path)
+  own = {"system": config.system, "model": config.model.to_dict()}
+  theirs = {"system": weights.system, "model": weights.model}
+  difference = describe_difference(
+    as_json(theirs), as_json(own), free=(), places=("there", "in the config")
+  )
+  if difference:
+    raise ConfigError(
+      f"config.train.start_from={path} holds another model: {difference}"
+    )
+  return jax.tree.map(np.asarray, weights.params)

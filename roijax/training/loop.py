@@ -340,7 +340,7 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
     Interrupted: see `run_training`.
   """
   from roijax.models.registry import build_model
-  from roijax.training.export import export_model
+  from roijax.training.export import export_model, import_params
   from roijax.training.objective import init_model, make_loss_fn
   from roijax.training.samples import make_observer
 
@@ -361,6 +361,8 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   sample = draw_sample(iterator, config.data.batch_size)
   init_key, key = jax.random.split(jax.random.key(config.seed))
   params, collections = init_model(model, config, init_key, sample)
+  if options.start_from:
+    params = import_params(options.start_from, config)
   observe = None
   if options.observe_every and hosts.is_primary():
     observe = make_observer(model, config, sample, workdir)

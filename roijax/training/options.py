@@ -76,6 +76,8 @@ class TrainOptions:
     devices: devices to use in each process; 0 or None: all that JAX sees.
     observe_every: steps between pictures of what the model does (`samples/`,
       TensorBoard); 0 or None: none.
+    start_from: weights that a new run begins with, a `model.npz` or a folder
+      that holds one; empty: a fresh start.
   """
 
   steps: int
@@ -88,6 +90,7 @@ class TrainOptions:
   keep: int = 2
   devices: int | None = None
   observe_every: int | None = None
+  start_from: str = ""
 
   def __post_init__(self):
     for name in ("steps", "accumulate", "log_every", "keep"):
