@@ -29,13 +29,15 @@ COMMANDS = 3
 CROPS = 64
 # Method of `Programs`, or of the coder: the part of the split it counts to.
 PARTS = {
-  "analyse": "transforms",
+  "transform": "transforms",
+  "hyper_analyse": "transforms",
   "synthesise": "transforms",
   "hyper_synthesise": "entropy networks",
   "tables_at": "entropy networks",
   "encode": "range coder",
   "decode": "range coder",
 }
+_PROGRAMS = [name for name in PARTS if name not in ("encode", "decode")]
 SPLIT = ("import", "load", "transforms", "entropy networks", "range coder")
 
 
@@ -86,12 +88,13 @@ def measure(checkpoint: str, photo: str, repeats: int, directions: str) -> dict:
   """
   watch = Stopwatch()
   watch.time("import", lambda: __import__("roijax.codec"))
-  from roijax.codec import Codec, coder
+  from roijax.codec import Codec
+  from roijax.coding import coder
   from roijax.data.images import read_image
   from roijax.programs import Programs
 
   for owner, methods in (
-    (Programs, ("analyse", "synthesise", "hyper_synthesise", "tables_at")),
+    (Programs, _PROGRAMS),
     (coder.Encoder, ("encode",)),
     (coder.Decoder, ("decode",)),
   ):

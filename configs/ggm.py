@@ -2,10 +2,11 @@
 
 python train.py --config=configs/ggm.py:VARIANT --workdir=runs/NAME
 
-(none)   paper size, residual/GDN trunk, N = M = 192; for a GPU or TPU
-small    made for a CPU: patchify trunk, depthwise blocks
-sample   :small on the bundled photos, minutes on a CPU
-smoke    tiny; seconds, for tests
+(none)     paper size, residual/GDN trunk, N = M = 192; for a GPU or TPU
+small      made for a CPU: patchify trunk, depthwise blocks
+wavefront  :small with a serial context; to compare, slow to code
+sample     :small on the bundled photos, minutes on a CPU
+smoke      tiny; seconds, for tests
 
 The large run, on COCO 2017 (not made yet: counted, not clocked):
 
@@ -129,6 +130,12 @@ def _small(config: ConfigDict) -> None:
   config.train.observe_every = 1000
 
 
+def _wavefront(config: ConfigDict) -> None:
+  _small(config)
+  config.model.context = "wavefront"
+  config.model.slices = (config.model.latent_channels,)
+
+
 def _sample(config: ConfigDict) -> None:
   _small(config)
   config.data.source = "sample:train"
@@ -168,7 +175,13 @@ def _smoke(config: ConfigDict) -> None:
   config.eval.qualities = (0.0, 1.0)
 
 
-VARIANTS = {"": None, "small": _small, "sample": _sample, "smoke": _smoke}
+VARIANTS = {
+  "": None,
+  "small": _small,
+  "wavefront": _wavefront,
+  "sample": _sample,
+  "smoke": _smoke,
+}
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -1,35 +1,35 @@
 """Weights, a photo and a mask in; a `.roij` file out; and back.
 
-    photo, roi --analyse--> y, z --round--> z symbols -----------> file
-                                              |
-                            hyper_synthesise, float64 on the CPU
-                                              |
-    for each pass: tables_at(h, y_hat) --> table of each latent
-                   round(y - mean) ------> y symbols ------------> file
+    photo, roi --tiling.transform--> y --walk: hyper_analyse, round--> z
+                                      \\--walk: tables, round--> symbols, file
+    file --walk--> y_hat, h --tiling.synthesise--> photo
 
-The decoder walks the same passes (`_Walk`): one table that differs ruins all
-that follows. Where each part runs is told in `programs`.
+Where each part runs is told in `programs`.
 """
 
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from roijax.coding import coder, container, tables
+from roijax import tiling
+from roijax.coding import container, tables
+from roijax.coding.boxes import Box
 from roijax.errors import BitstreamError, ConfigError, DataError
 from roijax.executables import Executables
-from roijax.models.flow import Flow
 from roijax.models.registry import build_model
-from roijax.ops.padding import padded_size
 from roijax.programs import Programs, cache_folder, use_compilation_cache
+from roijax.walk import Decoding, Encoding, Walk
+from roijax.weights import index
 from roijax.weights.archive import Weights, load_weights
 
 DEFAULT_BACKGROUND = 0.25
-_STRIDE = 16
-_SYMBOL_MAX = 2**30
+MAX_PIXELS = 1 << 27
+"""What is decoded without being asked for more."""
+
+Progress = Callable[[float], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +39,26 @@ class Encoded:
   Attributes:
     data: the file.
     header: what the file says of itself.
-    bits_tables: bits of all symbols by the integer tables.
-    bits_roi: table bits inside the region of interest; z's are spread evenly.
-    bits_bg: table bits outside it.
+    cells: float [h, w], bits by the tables of each 16x16 pixels, z's spread
+      evenly.
+    bits_roi: their sum inside the region of interest, by the pooled mask.
+    bits_bg: outside it.
     boundary: how many close calls the file lists.
     estimate: computes `bits_likelihood`.
   """
 
   data: bytes
   header: container.Header
-  bits_tables: float
+  cells: np.ndarray = dataclasses.field(repr=False)
   bits_roi: float
   bits_bg: float
   boundary: int
   estimate: Callable[[], float] = dataclasses.field(repr=False)
+
+  @property
+  def bits_tables(self) -> float:
+    """Bits of all symbols by the integer tables."""
+    return float(self.cells.sum())
 
   @functools.cached_property
   def bits_likelihood(self) -> float:
@@ -61,37 +67,6 @@ class Encoded:
     Computed when first asked for: it takes a program of its own.
     """
     return self.estimate()
-
-
-class _Walk:
-  """One photo's symbols, pass by pass; the same for both directions.
-
-  `exchange(ordinal, mean, indexes, close, place)` is the direction: it takes
-  or gives the symbols of a pass.
-  """
-
-  def __init__(self, codec: "Codec", z_hat: np.ndarray):
-    self.codec = codec
-    self.h = codec.programs.hyper_synthesise(z_hat)
-    height, width = self.h.shape[1:3]
-    self.y_hat = np.zeros((1, height, width, codec.model.latent_channels))
-
-  def run(self, exchange: Callable) -> None:
-    """Walks the passes in order; fills `y_hat`."""
-    height, width = self.h.shape[1:3]
-    for one in self.codec.model.passes(height, width):
-      mean, indexes, close = self.codec.programs.tables_at(
-        self.h, self.y_hat, one
-      )
-      real = slice(one.count)
-      place = (
-        0,
-        one.rows[real, None],
-        one.columns[real, None],
-        np.arange(*one.channels)[None],
-      )
-      symbols = exchange(mean, indexes, close, place)
-      self.y_hat[place] = symbols + mean
 
 
 class Codec:
@@ -114,19 +89,23 @@ class Codec:
 
   @classmethod
   def load(
-    cls, path: str | os.PathLike, *, keep_programs: bool = False
+    cls,
+    name_or_path: str | os.PathLike | None = None,
+    *,
+    keep_programs: bool = False,
   ) -> "Codec":
-    """Reads weights from a training run's folder, or from a `model.npz`.
+    """Reads weights: shipped ones, a training run's, or those of a file.
 
     Args:
-      path: the folder or the file.
+      name_or_path: a name that `roijax weights` lists, a training run's
+        folder, or a `model.npz`; the default weights when it is None.
       keep_programs: keep compiled programs in the user's cache folder, so
         that a new process starts coding a second sooner.
 
     Raises:
       CheckpointError: missing or damaged.
     """
-    weights = load_weights(path)
+    weights = load_weights(index.find(name_or_path))
     if not keep_programs:
       use_compilation_cache()
       return cls(weights)
@@ -144,6 +123,88 @@ class Codec:
     """The middle of the range."""
     return self.max_quality / 2
 
+  def compress(
+    self,
+    image: np.ndarray,
+    roi: np.ndarray | None = None,
+    *,
+    quality: float | None = None,
+    background: float = DEFAULT_BACKGROUND,
+    boxes: Sequence[Box] = (),
+    progress: Progress | None = None,
+  ) -> bytes:
+    """Codes a photo.
+
+    Args:
+      image: uint8 [H, W, 3], RGB, or [H, W], grey.
+      roi: float [H, W] in [0, 1]; None is an ordinary codec (all ones).
+      quality: in [0, max_quality]; the middle by default.
+      background: importance outside the region, in (0, 1].
+      boxes: what else the file is to hold.
+      progress: called with the share that is done; for large photos.
+
+    Returns:
+      The content of a `.roij` file.
+
+    Raises:
+      DataError: an image or a map of the wrong kind.
+      ConfigError: a quality or background out of range.
+    """
+    settings = (quality, background, boxes, progress)
+    return self._encode(image, roi, *settings, count_bits=False)[0]
+
+  def compress_detailed(
+    self,
+    image: np.ndarray,
+    roi: np.ndarray | None = None,
+    *,
+    quality: float | None = None,
+    background: float = DEFAULT_BACKGROUND,
+    boxes: Sequence[Box] = (),
+    progress: Progress | None = None,
+  ) -> Encoded:
+    """`compress`, with an account of the bits; see `Encoded`."""
+    settings = (quality, background, boxes, progress)
+    data, header, walk, boundary = self._encode(
+      image, roi, *settings, count_bits=True
+    )
+    assert walk.cells is not None
+    if roi is None:
+      inside, outside = float(walk.cells.sum()), 0.0
+    else:
+      inside, outside = self.split_bits(walk.cells, roi)
+    return Encoded(
+      data, header, walk.cells, inside, outside, boundary, walk.estimate_bits
+    )
+
+  def _encode(
+    self, image, roi, quality, background, boxes, progress, *, count_bits
+  ):
+    _check_image(image)
+    roi = _as_roi(roi, image)
+    header = self._header(image, quality, background)
+    y, pooled = tiling.transform(
+      self.programs,
+      image,
+      roi,
+      header.background,
+      _quality(header),
+      _part(progress, 0.0, 0.5),
+    )
+    walk = self._walk(header, count_bits)
+    direction = Encoding(walk, y, pooled)
+    walk.run(direction, _part(progress, 0.5, 1.0))
+    data = container.write(
+      container.Container(
+        header=header,
+        boundary=tuple(direction.boundary),
+        streams=tuple(direction.streams),
+        symbols_crc=walk.symbols_crc,
+        boxes=tuple(boxes),
+      )
+    )
+    return data, header, walk, len(direction.boundary)
+
   def _header(self, image, quality, background) -> container.Header:
     quality = self.default_quality if quality is None else quality
     if not 0 <= quality <= self.max_quality:
@@ -157,130 +218,82 @@ class Codec:
       height=image.shape[0],
       quality_code=container.quantize_quality(quality),
       background_code=container.quantize_background(background),
+      grey=image.ndim == 2,
     )
 
-  def _latents(self, image, roi, header):
-    """Float32 y and z of a padded photo, on the host."""
-    height, width = image.shape[:2]
-    rows, columns = padded_size(height, width, Flow.STRIDE)
-    pads = ((0, rows - height), (0, columns - width), (0, 0))
-    x = np.pad(image.astype(np.float32) / 255, pads, mode="edge")
-    importance = np.maximum(roi, header.background)[..., None]
-    importance = np.pad(importance.astype(np.float32), pads, mode="edge")
-    y, z = self.programs.analyse(x[None], importance[None], _quality(header))
-    if not (np.isfinite(y).all() and np.isfinite(z).all()):
-      raise DataError(
-        "the analysis transform gave values that are not finite: these "
-        "weights are broken, use another checkpoint"
-      )
-    return y, z
+  def _walk(self, header: container.Header, count_bits: bool) -> Walk:
+    return Walk(
+      self.model,
+      self.programs,
+      self.weights.z_tables,
+      self._y_tables,
+      (header.height, header.width),
+      count_bits=count_bits,
+    )
 
-  def compress(
+  def decompress(
     self,
-    image: np.ndarray,
-    roi: np.ndarray | None = None,
+    data: bytes,
     *,
-    quality: float | None = None,
-    background: float = DEFAULT_BACKGROUND,
-  ) -> bytes:
-    """Codes a photo.
-
-    Args:
-      image: uint8 [H, W, 3], RGB.
-      roi: float [H, W] in [0, 1]; None is an ordinary codec (all ones).
-      quality: in [0, max_quality]; the middle by default.
-      background: importance outside the region, in (0, 1].
-
-    Returns:
-      The content of a `.roij` file.
-
-    Raises:
-      DataError: an image or a map of the wrong kind.
-      ConfigError: a quality or background out of range.
-    """
-    return self._encode(image, roi, quality, background)[0]
-
-  def compress_detailed(
-    self,
-    image: np.ndarray,
-    roi: np.ndarray | None = None,
-    *,
-    quality: float | None = None,
-    background: float = DEFAULT_BACKGROUND,
-  ) -> Encoded:
-    """`compress`, with an account of the bits; see `Encoded`."""
-    data, header, walk, z, bits_y, bits_z, boundary = self._encode(
-      image, roi, quality, background
-    )
-    y_hat = walk.y_hat.astype(np.float32)
-    inside = _pool(_as_roi(roi, image), *bits_y.shape)
-    share = inside.mean()
-    bits_roi = float((bits_y * inside).sum() + bits_z * share)
-    total = float(bits_y.sum() + bits_z)
-    return Encoded(
-      data,
-      header,
-      total,
-      bits_roi,
-      total - bits_roi,
-      boundary,
-      lambda: self.programs.estimate_bits(z, y_hat),
-    )
-
-  def _encode(self, image, roi, quality, background):
-    roi = _as_roi(roi, image)
-    header = self._header(image, quality, background)
-    y, z = self._latents(image, roi, header)
-    z_symbols = _to_symbols(z)
-    encoder = coder.Encoder()
-    channels = _channel_indexes(z_symbols.shape)
-    encoder.encode(z_symbols.ravel(), channels, self.weights.z_tables)
-    bits_z = self.weights.z_tables.bits(z_symbols.ravel(), channels).sum()
-    walk = _Walk(self, z_symbols)
-    written, boundary = [z_symbols], []
-    bits_y = np.zeros(y.shape[1:3])
-    ordinal = z_symbols.size
-
-    def exchange(mean, indexes, close, place):
-      nonlocal ordinal
-      symbols = _to_symbols(y[place] - mean)
-      flat = indexes.ravel()
-      encoder.encode(symbols.ravel(), flat, self._y_tables)
-      boundary.extend(
-        (ordinal + int(i), int(flat[i])) for i in np.flatnonzero(close)
-      )
-      ordinal += flat.size
-      written.append(symbols)
-      bits = self._y_tables.bits(symbols, indexes).sum(axis=1)
-      bits_y[place[1][:, 0], place[2][:, 0]] += bits
-      return symbols
-
-    walk.run(exchange)
-    data = container.write(
-      container.Container(
-        header=header,
-        boundary=tuple(boundary),
-        payload=encoder.finish(),
-        symbols_crc=container.symbols_crc(written),
-      )
-    )
-    z_hat = z_symbols.astype(np.float32)
-    return data, header, walk, z_hat, bits_y, bits_z, len(boundary)
-
-  def decompress(self, data: bytes) -> np.ndarray:
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress | None = None,
+  ) -> np.ndarray:
     """Decodes a file.
 
     Args:
       data: the content of a `.roij` file made with these weights.
+      max_pixels: a file that claims more is refused before any work.
+      progress: called with the share that is done; for large photos.
 
     Returns:
-      The photo, uint8 [H, W, 3].
+      The photo, uint8 [H, W, 3], or [H, W] if it is grey.
 
     Raises:
-      BitstreamError: not such a file, damaged, made with other weights, or
-        this machine computes other tables than the encoder's did.
+      BitstreamError: not such a file, damaged, too large, made with other
+        weights, or this machine computes other tables than the encoder's did.
     """
     found = container.read(data)
+    header = found.header
+    walk = self._decode(
+      found, max_pixels=max_pixels, progress=_part(progress, 0.0, 0.5)
+    )
+    assert walk.h is not None
+    dims = (header.height, header.width)
+    return tiling.synthesise(
+      self.programs,
+      walk.y_hat,
+      walk.h,
+      _quality(header),
+      dims if header.grey else (*dims, 3),
+      _part(progress, 0.5, 1.0),
+    )
+
+  def measure_cells(
+    self, data: bytes, *, max_pixels: int = MAX_PIXELS
+  ) -> np.ndarray:
+    """Where the bits of a file are; see `Encoded.cells`.
+
+    Raises:
+      BitstreamError: as `decompress`.
+    """
+    found = container.read(data)
+    walk = self._decode(found, max_pixels=max_pixels, count_bits=True)
+    assert walk.cells is not None
+    return walk.cells
+
+  def split_bits(
+    self, cells: np.ndarray, roi: np.ndarray
+  ) -> tuple[float, float]:
+    """Bits inside and outside a region, by the mask's mean over each cell.
+
+    Args:
+      cells: bits, as `Encoded.cells`.
+      roi: float [H, W] in [0, 1], of the photo's size.
+    """
+    inside = float((cells * tiling.pool_map(roi)).sum())
+    return inside, float(cells.sum()) - inside
+
+  def _decode(self, found, *, max_pixels, count_bits=False, progress=None):
     header = found.header
     if header.fingerprint != self.weights.fingerprint:
       raise BitstreamError(
@@ -292,78 +305,56 @@ class Codec:
         f"quality {header.quality:g} is beyond these weights' "
         f"{self.max_quality:g}: the file is damaged"
       )
-    z_symbols, y_hat = self._decode(found)
-    x_hat = self.programs.synthesise(
-      y_hat.astype(np.float32),
-      z_symbols.astype(np.float32),
-      _quality(header),
+    check_pixels(header, max_pixels)
+    walk = self._walk(header, count_bits)
+    direction = Decoding(walk, found)
+    walk.run(direction, progress)
+    direction.close(found.symbols_crc)
+    return walk
+
+
+def check_pixels(header: container.Header, limit: int = MAX_PIXELS) -> None:
+  """Refuses a file that claims to be larger than its reader allows.
+
+  Raises:
+    BitstreamError: with the limit and how to raise it.
+  """
+  if header.width * header.height > limit:
+    raise BitstreamError(
+      f"the file claims {header.width}x{header.height} pixels; the limit is "
+      f"{limit:,}: raise it with --max-pixels (in Python, max_pixels=)"
     )
-    pixels = x_hat[0, : header.height, : header.width]
-    return np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
-  def _decode(self, found):
-    """Symbols of z, and y_hat in float64."""
-    header = found.header
-    rows, columns = padded_size(header.height, header.width, Flow.STRIDE)
-    dims = (
-      1,
-      rows // Flow.STRIDE,
-      columns // Flow.STRIDE,
-      len(self.weights.z_tables),
-    )
-    decoder = coder.Decoder(found.payload)
-    z_symbols = decoder.decode(
-      _channel_indexes(dims), self.weights.z_tables
-    ).reshape(dims)
-    taken = dict(found.boundary)
-    if any(index >= len(self._y_tables) for index in taken.values()):
-      raise BitstreamError("the file is damaged: a close call names no table")
-    read = [z_symbols]
-    ordinal = z_symbols.size
 
-    def exchange(mean, indexes, close, place):
-      del close, place
-      nonlocal ordinal
-      flat = indexes.ravel()
-      for position in [p for p in taken if ordinal <= p < ordinal + flat.size]:
-        flat[position - ordinal] = taken.pop(position)
-      ordinal += flat.size
-      symbols = decoder.decode(flat, self._y_tables).reshape(mean.shape)
-      read.append(symbols)
-      return symbols
-
-    walk = _Walk(self, z_symbols)
-    walk.run(exchange)
-    if taken:
-      raise BitstreamError("the file is damaged: a close call has no place")
-    decoder.finish()
-    if container.symbols_crc(read) != found.symbols_crc:
-      raise BitstreamError(
-        "the file is whole, but this machine computes other coding tables "
-        "than the one that made it; please report both"
-      )
-    return z_symbols, walk.y_hat
+def _part(progress: Progress | None, low: float, high: float):
+  """The progress of a part of the work."""
+  if progress is None:
+    return None
+  return lambda share: progress(low + share * (high - low))
 
 
 def _quality(header) -> np.ndarray:
   return np.asarray([header.quality], np.float32)
 
 
-def _to_symbols(values: np.ndarray) -> np.ndarray:
-  return np.clip(np.round(values), -_SYMBOL_MAX, _SYMBOL_MAX).astype(np.int32)
-
-
-def _channel_indexes(dims) -> np.ndarray:
-  return np.broadcast_to(np.arange(dims[-1], dtype=np.int32), dims).ravel()
-
-
-def _as_roi(roi, image) -> np.ndarray:
-  if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+def _check_image(image) -> None:
+  dims = np.shape(image)
+  colour = len(dims) == 3 and dims[2] == 3
+  if not (colour or len(dims) == 2) or image.dtype != np.uint8:
     raise DataError(
-      f"an image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}"
+      "an image must be uint8 [H, W, 3] or [H, W], not "
+      f"{image.dtype} {list(dims)}"
     )
+  if not 0 < min(dims[:2]) <= max(dims[:2]) <= container.MAX_SIDE:
+    raise DataError(
+      f"an image of {dims[1]}x{dims[0]} pixels cannot be coded: sides are 1 "
+      f"to {container.MAX_SIDE}"
+    )
+
+
+def _as_roi(roi, image) -> np.ndarray | None:
   if roi is None:
-    return np.ones(image.shape[:2], np.float32)
+    return None
   roi = np.asarray(roi, np.float32)
   if roi.shape != image.shape[:2]:
     raise DataError(
@@ -373,14 +364,3 @@ def _as_roi(roi, image) -> np.ndarray:
   if not (roi.min() >= 0 and roi.max() <= 1):
     raise DataError("roi values must lie in 0 to 1")
   return roi
-
-
-def _pool(roi: np.ndarray, *dims: int) -> np.ndarray:
-  """Mean of the padded map over each latent's cell."""
-  pads = [
-    (0, size * _STRIDE - side)
-    for size, side in zip(dims, roi.shape, strict=True)
-  ]
-  padded = np.pad(roi, pads, mode="edge")
-  cells = padded.reshape(dims[0], _STRIDE, dims[1], _STRIDE)
-  return cells.mean(axis=(1, 3))

@@ -114,7 +114,7 @@ class Executables:
     wide = jax.config.jax_enable_x64  # pyright: ignore
     digest.update(f"{name} {tree} {wide}".encode())
     for leaf in leaves:
-      digest.update(f"{np.shape(leaf)} {np.result_type(leaf)}".encode())
+      digest.update(f"{np.shape(leaf)} {jax.dtypes.result_type(leaf)}".encode())
     key = digest.hexdigest()[:32]
     if key not in self._loaded:
       path = self.folder / f"{key}.program"

@@ -1,7 +1,8 @@
 """The flow's methods as compiled programs, each where it must run.
 
-    analyse, synthesise, estimate_bits   float32, on whatever device there is
-    hyper_synthesise, tables_at          float64, on the host's CPU
+    transform, hyper_analyse, synthesise,
+    estimate_bits                    float32, on whatever device there is
+    hyper_synthesise, tables_at      float64, on the host's CPU
 
 What selects coding tables must come out the same on every machine: float32
 differs between instruction sets, float64 does not by enough to matter.
@@ -56,6 +57,7 @@ class Programs:
 
   Attributes:
     entropy_params: the float64 parameters of what selects tables, NumPy.
+    halo: the flow's.
   """
 
   def __init__(
@@ -70,6 +72,7 @@ class Programs:
         where the CPU computes everything.
     """
     self._model = model
+    self.halo = model.halo
     on_cpu = jax.default_backend() == "cpu"
     self._executables = executables if on_cpu else None
     # Not `jnp.asarray`, which compiles a copy for every shape.
@@ -95,24 +98,28 @@ class Programs:
       program = self._executables.get(name, program, arguments)
     return jax.tree.map(np.asarray, program(*arguments))
 
-  def _transform(self, method, *arguments):
+  def _run(self, method, *arguments):
     return self._call(method, (), (self._params, *arguments))
 
   def _select(self, method, arguments, *static):
     with _on_host():
       return self._call(method, static, (self.entropy_params, *arguments))
 
-  def analyse(self, x, roi, quality) -> tuple[np.ndarray, np.ndarray]:
-    """`Flow.analyse` of float32 arrays."""
-    return self._transform(Flow.analyse, x, roi, quality)
+  def transform(self, x, roi, quality) -> np.ndarray:
+    """`Flow.transform` of float32 arrays."""
+    return self._run(Flow.transform, x, roi, quality)
 
-  def synthesise(self, y_hat, z_hat, quality) -> np.ndarray:
+  def hyper_analyse(self, y, pooled) -> np.ndarray:
+    """`Flow.hyper_analyse` of float32 arrays."""
+    return self._run(Flow.hyper_analyse, y, pooled)
+
+  def synthesise(self, y_hat, h, quality) -> np.ndarray:
     """`Flow.synthesise` of float32 arrays."""
-    return self._transform(Flow.synthesise, y_hat, z_hat, quality)
+    return self._run(Flow.synthesise, y_hat, h, quality)
 
-  def estimate_bits(self, z_hat, y_hat) -> float:
+  def estimate_bits(self, z_hat, y_hat) -> tuple[np.ndarray, np.ndarray]:
     """`Flow.estimate_bits` of float32 arrays."""
-    return float(self._transform(Flow.estimate_bits, z_hat, y_hat))
+    return self._run(Flow.estimate_bits, z_hat, y_hat)
 
   def hyper_synthesise(self, z_hat) -> np.ndarray:
     """`Flow.hyper_synthesise` in float64, whatever z_hat's type."""

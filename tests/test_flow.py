@@ -195,7 +195,8 @@ def test_a_start_from_principal_components_beats_a_random_one(smoke):
       return smoke.model.apply({"params": params}, *arguments, method=method)
 
     y, z = apply(Flow.analyse, x, roi, quality)
-    x_hat = apply(Flow.synthesise, y, z, quality)
+    h = apply(Flow.hyper_synthesise, z)
+    x_hat = apply(Flow.synthesise, y, h, quality)
     return jnp.mean((x - x_hat) ** 2)
 
   fitted, _ = init_model(

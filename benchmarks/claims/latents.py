@@ -115,8 +115,11 @@ def _make_analyse(frozen: Frozen):
 
 def _make_decode(frozen: Frozen):
   def decode(params, x, roi, y, z_hat, quality):
+    h = frozen.model.apply(
+      {"params": params}, z_hat, method=Flow.hyper_synthesise
+    )
     x_hat = frozen.model.apply(
-      {"params": params}, jnp.round(y), z_hat, quality, method=Flow.synthesise
+      {"params": params}, jnp.round(y), h, quality, method=Flow.synthesise
     )
     error = jnp.square(x - jnp.clip(x_hat, 0, 1))
     inside = (roi >= 0.5).astype(x.dtype)

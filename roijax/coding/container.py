@@ -1,4 +1,4 @@
-"""The `.roij` container, version 1: a header, one coded stream, two checksums.
+"""The `.roij` container, version 1: a header, boxes, streams, two checksums.
 
 The layout, byte by byte, is in docs/format.md. The last checksum covers the
 whole file and tells damage; the one before it covers the decoded symbols and
@@ -11,30 +11,35 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from roijax.coding import boxes as boxes_module
+from roijax.coding.boxes import Box
+from roijax.coding.cursor import Cursor, put_varint
+from roijax.coding.groups import count_groups
 from roijax.errors import BitstreamError, ConfigError
 
 MAGIC = b"ROIJ"
 VERSION = 1
 FINGERPRINT_BYTES = 8
 MAX_SIDE = 65535
-MAX_PIXELS = 1 << 28
 QUALITY_STEPS = 32
 BACKGROUND_STEPS = 255
+WORD = 4
 
 _CRC_BYTES = 4
-_VARINT_BYTES = 5
+_GREY, _BOUNDARY, _BOXES = 1, 2, 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-  """What a decoder must know before it reads the stream.
+  """What a decoder must know before it reads the streams.
 
   Attributes:
     fingerprint: 8 bytes that name the weights.
     width: of the photo in pixels, 1 to `MAX_SIDE`.
-    height: likewise; width * height is at most `MAX_PIXELS`.
+    height: likewise.
     quality_code: 0 to 255, see `quantize_quality`.
     background_code: 1 to 255, see `quantize_background`.
+    grey: whether the photo has one channel in place of three.
 
   Raises:
     BitstreamError: a field is out of its range.
@@ -45,6 +50,7 @@ class Header:
   height: int
   quality_code: int
   background_code: int
+  grey: bool = False
 
   def __post_init__(self):
     """Checks every range, for a header that is read and for one to write."""
@@ -64,11 +70,6 @@ class Header:
         raise BitstreamError(
           f"{name} is {value}; a .roij file allows {low} to {high}"
         )
-    if self.width * self.height > MAX_PIXELS:
-      raise BitstreamError(
-        f"{self.width}x{self.height} pixels are too many; a .roij file allows "
-        f"{MAX_PIXELS:,}"
-      )
 
   @property
   def quality(self) -> float:
@@ -91,14 +92,26 @@ class Container:
       in which symbols are coded: where the encoder's table number lay so close
       to a rounding boundary that another machine might take the other side.
       Normally empty.
-    payload: the range coder's stream.
+    streams: the range coder's output for each group of latents (see
+      `groups.split_groups`), of whole words of four bytes.
     symbols_crc: checksum of the decoded symbols, see `symbols_crc`.
+    boxes: what travels beside the photo, see `boxes.Box`.
   """
 
   header: Header
   boundary: tuple[tuple[int, int], ...]
-  payload: bytes
+  streams: tuple[bytes, ...]
   symbols_crc: int
+  boxes: tuple[Box, ...] = ()
+
+  @property
+  def coded_bytes(self) -> int:
+    """The size of all streams."""
+    return sum(map(len, self.streams))
+
+  def box(self, kind: str) -> bytes | None:
+    """The content of the box of a kind; None where there is none."""
+    return next((box.data for box in self.boxes if box.kind == kind), None)
 
 
 def quantize_quality(quality: float) -> int:
@@ -139,12 +152,15 @@ def quantize_background(background: float) -> int:
   return max(1, round(background * BACKGROUND_STEPS))
 
 
-def symbols_crc(symbols: Iterable[np.ndarray]) -> int:
+def symbols_crc(symbols: Iterable[np.ndarray], crc: int = 0) -> int:
   """CRC-32 of integer arrays, one after another, as little-endian int32.
 
   Only the order of the numbers counts, not how they are split or shaped.
+
+  Args:
+    symbols: the arrays.
+    crc: of what came before them.
   """
-  crc = 0
   for array in symbols:
     crc = zlib.crc32(np.asarray(array, "<i4").tobytes(), crc)
   return crc
@@ -154,25 +170,34 @@ def write(container: Container) -> bytes:
   """Returns the bytes of a `.roij` file.
 
   Raises:
-    ValueError: boundary positions do not ascend, or a number does not fit.
+    ValueError: boundary positions do not ascend, a number does not fit, or
+      the streams are not one for each group, in whole words.
   """
   header = container.header
+  if len(container.streams) != count_groups(header.height, header.width):
+    raise ValueError("a file has one stream for each group of latents")
   out = bytearray(MAGIC)
   out.append(VERSION)
   out += header.fingerprint
-  _put_varint(out, header.width)
-  _put_varint(out, header.height)
+  put_varint(out, header.width)
+  put_varint(out, header.height)
   out.append(header.quality_code)
   out.append(header.background_code)
-  _put_varint(out, len(container.boundary))
-  # The first position may be 0; each later one is at least one further on.
-  expected = 0
-  for position, index in container.boundary:
-    _put_varint(out, position - expected)
-    _put_varint(out, index)
-    expected = position + 1
-  _put_varint(out, len(container.payload))
-  out += container.payload
+  out.append(
+    _GREY * header.grey
+    | _BOUNDARY * bool(container.boundary)
+    | _BOXES * bool(container.boxes)
+  )
+  if container.boundary:
+    _write_boundary(out, container.boundary)
+  if container.boxes:
+    boxes_module.write(out, container.boxes)
+  for stream in container.streams:
+    words, rest = divmod(len(stream), WORD)
+    if rest:
+      raise ValueError("a stream consists of whole words")
+    put_varint(out, words)
+    out += stream
   out += container.symbols_crc.to_bytes(_CRC_BYTES, "little")
   out += zlib.crc32(out).to_bytes(_CRC_BYTES, "little")
   return bytes(out)
@@ -180,6 +205,9 @@ def write(container: Container) -> bytes:
 
 def read(data: bytes) -> Container:
   """Reads the bytes of a `.roij` file and checks its checksum.
+
+  Nothing larger than the file is allocated, but for compressed boxes, which
+  have a limit of their own.
 
   Args:
     data: the whole file.
@@ -192,7 +220,7 @@ def read(data: bytes) -> Container:
     raise BitstreamError("this is no .roij file: it is empty")
   if data[: len(MAGIC)] != MAGIC[: len(data)]:
     raise BitstreamError("this is no .roij file: it does not begin with ROIJ")
-  cursor = _Cursor(data)
+  cursor = Cursor(data)
   cursor.take(len(MAGIC))
   version = cursor.byte()
   if version != VERSION:
@@ -207,8 +235,20 @@ def read(data: bytes) -> Container:
     cursor.byte(),
     cursor.byte(),
   )
-  boundary = _read_boundary(cursor)
-  payload = cursor.take(cursor.varint())
+  flags = cursor.byte()
+  if flags >= 2 * _BOXES:
+    raise BitstreamError(
+      "this .roij file is damaged, or of a newer roijax: it has flags that "
+      "this one does not know"
+    )
+  boundary = _read_boundary(cursor) if flags & _BOUNDARY else ()
+  packed = boxes_module.read(cursor) if flags & _BOXES else ()
+  # Sizes are judged before the streams that they imply are counted.
+  header = Header(*fields, grey=bool(flags & _GREY))
+  streams = tuple(
+    cursor.take(WORD * cursor.varint())
+    for _ in range(count_groups(header.height, header.width))
+  )
   crc = int.from_bytes(cursor.take(_CRC_BYTES), "little")
   actual = zlib.crc32(data[: cursor.place])
   stated = int.from_bytes(cursor.take(_CRC_BYTES), "little")
@@ -219,58 +259,28 @@ def read(data: bytes) -> Container:
       f"this .roij file has {len(data) - cursor.place} trailing bytes that do "
       "not belong to it"
     )
-  return Container(Header(*fields), boundary, payload, crc)
+  opened = boxes_module.open_all(packed)
+  return Container(header, boundary, streams, crc, opened)
 
 
-def _read_boundary(cursor: "_Cursor") -> tuple[tuple[int, int], ...]:
+def _write_boundary(out: bytearray, boundary) -> None:
+  put_varint(out, len(boundary))
+  # The first position may be 0; each later one is at least one further on.
+  expected = 0
+  for position, index in boundary:
+    put_varint(out, position - expected)
+    put_varint(out, index)
+    expected = position + 1
+
+
+def _read_boundary(cursor: Cursor) -> tuple[tuple[int, int], ...]:
   boundary = []
   expected = 0
-  for _ in range(cursor.varint()):
+  count = cursor.varint()
+  if not count:
+    raise BitstreamError("this .roij file is damaged: a list without entries")
+  for _ in range(count):
     position = expected + cursor.varint()
     boundary.append((position, cursor.varint()))
     expected = position + 1
   return tuple(boundary)
-
-
-def _put_varint(out: bytearray, value: int) -> None:
-  """Appends `value` seven bits a byte, low bits first, high bit = more."""
-  if not 0 <= value < 1 << 7 * _VARINT_BYTES:
-    raise ValueError(f"{value} cannot be written as a varint")
-  while value > 127:
-    out.append(value & 127 | 128)
-    value >>= 7
-  out.append(value)
-
-
-class _Cursor:
-  """Reads forward through bytes; the end is an error of its own."""
-
-  def __init__(self, data: bytes):
-    self._data = data
-    self.place = 0
-
-  def take(self, count: int) -> bytes:
-    end = self.place + count
-    if end > len(self._data):
-      raise BitstreamError(
-        f"this .roij file is truncated: {len(self._data)} bytes, at least "
-        f"{end} expected"
-      )
-    taken = bytes(self._data[self.place : end])
-    self.place = end
-    return taken
-
-  def byte(self) -> int:
-    return self.take(1)[0]
-
-  def varint(self) -> int:
-    value = 0
-    for place in range(_VARINT_BYTES):
-      byte = self.byte()
-      value |= (byte & 127) << 7 * place
-      if byte < 128:
-        # One number, one form: a file that is read and written stays itself.
-        if place and not byte:
-          break
-        return value
-    raise BitstreamError("this .roij file is damaged: a number is malformed")

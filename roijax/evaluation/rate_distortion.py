@@ -288,4 +288,4 @@ def _container_bytes(data: bytes) -> int | None:
   """Bytes of a `.roij` file beside its payload; None for another format."""
   if not data.startswith(container.MAGIC):
     return None
-  return len(data) - len(container.read(data).payload)
+  return len(data) - container.read(data).coded_bytes

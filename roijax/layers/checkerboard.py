@@ -12,6 +12,7 @@ Sources: He et al. 2021 (arXiv 2103.15306), ELIC (arXiv 2203.10886), reduced:
 one hidden layer reads all three contexts, for both passes.
 """
 
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -31,7 +32,7 @@ class Pass(NamedTuple):
   Attributes:
     group: which slice, the argument of `parameters_at`.
     channels: its channels, as (start, stop).
-    rows: of the positions, padded by repeating to a size fixed by H and W.
+    rows: of the positions, padded by repeating to a size fixed by the canvas.
     columns: likewise.
     count: how many positions are real.
     local: 1.0 where the group's earlier passes are to be read, else 0.0.
@@ -90,11 +91,20 @@ class CheckerboardSlices(nn.Module):
     start = sum(self.slices[:group])
     return start, start + self.slices[group]
 
-  def passes(self, height: int, width: int) -> list[Pass]:
-    """The order of coding for a latent of `height` by `width`."""
+  def passes(
+    self, height: int, width: int, canvas: tuple[int, int] | None = None
+  ) -> list[Pass]:
+    """The order of coding for a latent of `height` by `width`.
+
+    Args:
+      height: of the latent, which lies at the upper left of a canvas.
+      width: likewise.
+      canvas: its size, `height` by `width` by default; it alone decides how
+        long the lists of positions are.
+    """
     rows, columns = np.indices((height, width)).reshape(2, -1)
     parity = (rows + columns) % 2
-    size = -(-height * width // 2)
+    size = -(-math.prod(canvas or (height, width)) // 2)
     order = []
     for group in range(len(self.slices)):
       for local, chosen in enumerate((parity == 1, parity == 0)):

@@ -53,6 +53,7 @@ class Flow(nn.Module):
     z_prior: what a hyper-latent costs.
     gain: the quality's gain.
     latent_channels: channels of y (M).
+    halo: cells of 64 pixels, around its own, that synthesis sees for a pixel.
   """
 
   analysis: nn.Module
@@ -64,6 +65,7 @@ class Flow(nn.Module):
   z_prior: FactorizedPrior
   gain: Gain
   latent_channels: int
+  halo: int
 
   STRIDE = 64
 
@@ -81,23 +83,42 @@ class Flow(nn.Module):
   def _normalised(self, y):
     return y / self._unit().astype(y.dtype).reshape(1, 1, 1, -1)
 
-  def analyse(
+  def transform(
     self,
     x: Float[Array, "B H W 3"],
     roi: Float[Array, "B H W 1"],
     quality: Float[Array, " B"],
-  ) -> tuple[Float[Array, "B h w M"], Float[Array, "B p q N"]]:
-    """The gained latent y and the hyper-latent z, neither quantised.
+  ) -> Float[Array, "B h w M"]:
+    """The gained latent y, not quantised.
 
     Args:
       x: photos in [0, 1]; 64 divides H and W.
       roi: the importance map in [0, 1], the background level applied.
       quality: a float a sample.
     """
-    y = self.analysis(x, roi).astype(jnp.float32) * self.gain(quality)
-    pooled = average_pool(roi, x.shape[1] // y.shape[1])
+    return self.analysis(x, roi).astype(jnp.float32) * self.gain(quality)
+
+  def hyper_analyse(
+    self, y: Float[Array, "B h w M"], pooled: Float[Array, "B h w 1"]
+  ) -> Float[Array, "B p q N"]:
+    """The hyper-latent z, not quantised.
+
+    Args:
+      y: the gained latent.
+      pooled: means of the importance map, at the size of y.
+    """
     features = jnp.concatenate([self._normalised(y), pooled], axis=-1)
-    return y, self.hyper_analysis(features)
+    return self.hyper_analysis(features)
+
+  def analyse(
+    self,
+    x: Float[Array, "B H W 3"],
+    roi: Float[Array, "B H W 1"],
+    quality: Float[Array, " B"],
+  ) -> tuple[Float[Array, "B h w M"], Float[Array, "B p q N"]]:
+    """Both latents of whole photos: `transform`, then `hyper_analyse`."""
+    y = self.transform(x, roi, quality)
+    return y, self.hyper_analyse(y, average_pool(roi, x.shape[1] // y.shape[1]))
 
   def hyper_synthesise(
     self, z_hat: Float[Array, "B p q N"]
@@ -112,9 +133,19 @@ class Flow(nn.Module):
     raw = self.context.parameters(h, self._normalised(y_hat))
     return self.prior.split(raw, self._unit())
 
-  def passes(self, height: int, width: int) -> list:
-    """The order in which a latent of `height` by `width` is coded."""
-    return self.context.passes(height, width)
+  def passes(
+    self, height: int, width: int, canvas: tuple[int, int] | None = None
+  ) -> list:
+    """The order in which a latent of `height` by `width` is coded.
+
+    Args:
+      height: of the latent, which lies at the upper left of a canvas.
+      width: likewise.
+      canvas: its size, `height` by `width` by default; lists of positions
+        are as long as the canvas asks, so that one program serves all that
+        lies in it.
+    """
+    return self.context.passes(height, width, canvas)
 
   def tables_at(
     self,
@@ -140,23 +171,25 @@ class Flow(nn.Module):
 
   def estimate_bits(
     self, z_hat: Float[Array, "1 p q N"], y_hat: Float[Array, "1 h w M"]
-  ) -> Float[Array, ""]:
-    """Bits of quantised latents by the float likelihoods."""
+  ) -> tuple[Float[Array, "1 h w"], Float[Array, "1 p q"]]:
+    """Bits of quantised latents by the float likelihoods, by position."""
     h = self.hyper_synthesis(z_hat)
     bits_y = self.prior.bits(y_hat, self.parameters(h, y_hat))
-    return jnp.sum(bits_y) + jnp.sum(self.z_prior(z_hat))
+    return jnp.sum(bits_y, axis=-1), jnp.sum(self.z_prior(z_hat), axis=-1)
 
   def synthesise(
     self,
     y_hat: Float[Array, "B h w M"],
-    z_hat: Float[Array, "B p q N"],
+    h: Float[Array, "B h w D"],
     quality: Float[Array, " B"],
   ) -> Float[Array, "B H W 3"]:
-    """The reconstruction, from what the file holds."""
-    h = self.hyper_synthesis(z_hat)
-    return self._reconstruct(y_hat, h, quality)
+    """The reconstruction, not clipped.
 
-  def _reconstruct(self, y_hat, h, quality):
+    Args:
+      y_hat: the decoded latent, gained.
+      h: what `hyper_synthesise` gave.
+      quality: a float a sample.
+    """
     x_hat = self.synthesis(y_hat / self.gain(quality), h)
     return x_hat.astype(jnp.float32)
 
@@ -183,4 +216,4 @@ class Flow(nn.Module):
     parameters = self.parameters(h, noisy)
     bits_y = self.prior.bits(noisy, parameters)
     y_hat = round_centred(y, parameters.mean)
-    return FlowOutput(self._reconstruct(y_hat, h, quality), bits_y, bits_z)
+    return FlowOutput(self.synthesise(y_hat, h, quality), bits_y, bits_z)

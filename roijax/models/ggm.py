@@ -33,6 +33,7 @@ from roijax.layers.mgfe import (
   FrequencySpatialAttention,
   RegionAdaptiveAttention,
 )
+from roijax.layers.wavefront import Wavefronts
 from roijax.models.flow import Flow
 from roijax.models.trunks import patchify, residual_gdn
 
@@ -100,8 +101,18 @@ def _check_prior(prior: Prior) -> None:
       )
 
 
+def _wavefronts(slices, outputs, hidden):
+  if len(slices) != 1:
+    raise ValueError(
+      "a wavefront codes all channels at once: slices must be "
+      f"({sum(slices)},), not {slices}"
+    )
+  return Wavefronts(sum(slices), outputs, hidden)
+
+
 TRUNKS = {"patchify": _patchify, "residual_gdn": _residual_gdn}
 HYPERS = {"depthwise": patchify, "convolutional": residual_gdn}
+CONTEXTS = {"checkerboard": CheckerboardSlices, "wavefront": _wavefronts}
 
 
 def build_ggm(
@@ -117,6 +128,7 @@ def build_ggm(
   mgfe: dict | None,
   lmbdas: Sequence[float],
   dtype: str = "float32",
+  context: str = "checkerboard",
 ) -> Flow:
   """Builds the system; every argument is a key of `config.model`.
 
@@ -132,6 +144,7 @@ def build_ggm(
     mgfe: keywords of `MGFE`, or None for an encoder blind to the map.
     lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     dtype: of the transforms, "float32" or "bfloat16".
+    context: a key of `CONTEXTS`; "wavefront" takes a single slice.
 
   Returns:
     The flow.
@@ -161,11 +174,10 @@ def build_ggm(
       hyper_channels if hyper == "depthwise" else latent_channels,
       hyper_features,
     ),
-    context=CheckerboardSlices(
-      tuple(slices), the_prior.outputs, context_hidden
-    ),
+    context=CONTEXTS[context](tuple(slices), the_prior.outputs, context_hidden),
     prior=the_prior,
     z_prior=FactorizedPrior(hyper_channels),
     gain=Gain(latent_channels, tuple(lmbdas)),
     latent_channels=latent_channels,
+    halo=-(-synthesis.reach // Flow.STRIDE),
   )

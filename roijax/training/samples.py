@@ -161,7 +161,7 @@ def _look(flow, x, roi, quality, background, rates):
   found = flow.parameters(h, y_hat)
   y_hat = round_centred(y, found.mean)
   bits_y, bits_z = flow.prior.bits(y_hat, found), flow.z_prior(z_hat)
-  x_hat = jnp.clip(flow.synthesise(y_hat, z_hat, quality), 0, 1)
+  x_hat = jnp.clip(flow.synthesise(y_hat, h, quality), 0, 1)
   mask = (roi >= ROI_THRESHOLD).astype(jnp.float32)
   gain = flow.gain(jnp.arange(rates, dtype=jnp.float32))
   return {

@@ -11,6 +11,7 @@ was rounded, so a file read back is the file that was measured. Nothing here
 needs the packages that training needs.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -19,12 +20,12 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from roijax.coding import container, tables
-from roijax.entropy.factorized import make_pmfs
 from roijax.errors import CheckpointError
 from roijax.files import write_whole
 
@@ -47,6 +48,13 @@ class Weights:
   model: dict
   params: dict
   z_tables: tables.Tables
+  fingerprint: bytes
+
+
+class Identity(NamedTuple):
+  """What a weights file is: its system, and the bytes that name it."""
+
+  system: str
   fingerprint: bytes
 
 
@@ -92,6 +100,9 @@ def pack_weights(system: str, model: Mapping, params: Mapping) -> bytes:
   Raises:
     CheckpointError: a weight is too large for float16, or not finite.
   """
+  # JAX takes a second to load, and reading a file does without.
+  from roijax.entropy.factorized import make_pmfs
+
   config = json.dumps({"system": system, "model": model}, sort_keys=True)
   arrays = {}
   with np.errstate(over="ignore"):
@@ -152,22 +163,71 @@ def load_weights(path: str | os.PathLike) -> Weights:
     CheckpointError: missing, unreadable or damaged.
   """
   path = find_file(path)
-  try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-    config_text = arrays["config"].tobytes().decode()
-    config = json.loads(config_text)
-    halves = _with_prefix(arrays, "weights/")
-    z_tables = tables.Tables.from_arrays(_with_prefix(arrays, "tables/"))
+  return parse_weights(_read(path), str(path))
+
+
+def parse_weights(data: bytes, name: str) -> Weights:
+  """Makes a trained codec of a weights file's bytes.
+
+  Args:
+    data: the content of a `model.npz`.
+    name: what to call it in errors.
+
+  Raises:
+    CheckpointError: damaged, or something else.
+  """
+  with _telling(name), _open(data) as file:
+    config = _config(file)
+    halves = _arrays(file, "weights/")
     return Weights(
       config["system"],
       config["model"],
       _unflatten({k: v.astype(np.float32) for k, v in halves.items()}),
-      z_tables,
-      _fingerprint(config_text, halves),
+      tables.Tables.from_arrays(_arrays(file, "tables/")),
+      _fingerprint(_config_text(file), halves),
     )
+
+
+def read_identity(path: str | os.PathLike) -> Identity:
+  """Reads what a weights file is, in less time than it takes to load.
+
+  Args:
+    path: a `model.npz`, or the folder that holds one.
+
+  Raises:
+    CheckpointError: missing, unreadable or damaged.
+  """
+  path = find_file(path)
+  with _telling(str(path)), _open(_read(path)) as file:
+    halves = _arrays(file, "weights/")
+    return Identity(
+      _config(file)["system"], _fingerprint(_config_text(file), halves)
+    )
+
+
+def _read(path: pathlib.Path) -> bytes:
+  try:
+    return path.read_bytes()
   except OSError as error:
     raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _open(data: bytes) -> np.lib.npyio.NpzFile:
+  file = np.load(io.BytesIO(data), allow_pickle=False)
+  if not isinstance(file, np.lib.npyio.NpzFile):
+    raise ValueError("one array is no archive of them")
+  # A name that was damaged must not drop an array in silence.
+  for name in file.files:
+    if name != "config" and not name.startswith(("weights/", "tables/")):
+      raise ValueError(f"{name} has no place here")
+  return file
+
+
+@contextlib.contextmanager
+def _telling(name: str) -> Iterator[None]:
+  """Puts whatever NumPy and ZIP raise on damaged files into one line."""
+  try:
+    yield
   except (
     ValueError,
     KeyError,
@@ -177,13 +237,24 @@ def load_weights(path: str | os.PathLike) -> Weights:
     zlib.error,
   ) as error:
     raise CheckpointError(
-      f"{path} is not a roijax weights file, or is damaged: export it again"
+      f"{name} is not a roijax weights file, or is damaged: export it again"
     ) from error
 
 
-def _with_prefix(arrays, prefix):
+def _config_text(file) -> str:
+  return file["config"].tobytes().decode()
+
+
+def _config(file) -> dict:
+  config = json.loads(_config_text(file))
+  if not isinstance(config, dict):
+    raise ValueError("the configuration is no mapping")
+  return config
+
+
+def _arrays(file, prefix: str) -> dict[str, np.ndarray]:
   return {
-    name.removeprefix(prefix): array
-    for name, array in arrays.items()
+    name.removeprefix(prefix): file[name]
+    for name in file.files
     if name.startswith(prefix)
   }

@@ -62,6 +62,12 @@ class Synthesis(nn.Module):
   blocks: tuple[int, ...]
   dtype: jnp.dtype | None = None
 
+  @property
+  def reach(self) -> int:
+    """How many pixels away a latent is seen: one a block, at its scale."""
+    strides = np.cumprod(FACTORS)
+    return int(np.dot(self.blocks, strides))
+
   @nn.compact
   def __call__(self, y: Float[Array, "B h w M"]) -> Float[Array, "B H W 3"]:
     """x_hat from y_hat / gain."""

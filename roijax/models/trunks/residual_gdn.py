@@ -58,6 +58,18 @@ class Synthesis(nn.Module):
   latent_channels: int
   dtype: jnp.dtype | None = None
 
+  @property
+  def reach(self) -> int:
+    """How many pixels away a latent is seen, by the 3x3 convolutions.
+
+    Two in each residual block; in each step up one before and one after;
+    one at the end.
+    """
+    steps = sum(
+      stride + stride // 2 + 2 * (stride // 2) for stride in (16, 8, 4)
+    )
+    return 2 * 16 + steps + 2
+
   @nn.compact
   def __call__(self, y: Float[Array, "B h w M"]) -> Float[Array, "B H W 3"]:
     """x_hat from y_hat / gain."""

@@ -1,0 +1,142 @@
+"""Context position by position, coded in wavefronts.
+
+    position (r, c) reads h and its 12 neighbours of 5x5 that lie before it
+    in raster order, and is coded in pass c + 3 r:
+
+      0  1  2  3  4  5
+      3  4  5  6  7  8     every tap lies in an earlier pass
+      6  7  8  9 10 11
+
+All channels at once. W + 3 (H - 1) passes where a checkerboard of slices has
+a few: the context is close at hand everywhere, and what one machine rounds
+otherwise is fed back a hundred times and more.
+
+Source: Minnen et al. 2018 (arXiv 1809.02736); one hidden layer joins h and
+the taps, as in `checkerboard`.
+"""
+
+import math
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from roijax.layers.checkerboard import Pass
+from roijax.layers.neighbours import NeighbourDense
+
+BEFORE = tuple(
+  (r, c) for r in (-2, -1, 0) for c in range(-2, 3) if (r, c) < (0, 0)
+)
+_STEP = 3
+
+
+class Wavefronts(nn.Module):
+  """Raw prior parameters from h and what is decoded of y_hat.
+
+  Attributes:
+    channels: of y (M).
+    outputs: numbers a latent (the prior's).
+    hidden: width of the layers between.
+  """
+
+  channels: int
+  outputs: int
+  hidden: int = 128
+
+  def setup(self):
+    """Declares the layers."""
+    self.from_h = nn.Dense(self.hidden, precision="highest")
+    self.from_before = NeighbourDense(self.hidden, BEFORE)
+    self.middle = nn.Dense(self.hidden, precision="highest")
+    # Small at the start: the prior then predicts the usual mean and scale.
+    self.head = nn.Dense(
+      self.channels * self.outputs,
+      precision="highest",
+      kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "normal"),
+    )
+
+  def bounds(self, group: int) -> tuple[int, int]:
+    """First channel of the only group, 0, and the one behind its last."""
+    del group
+    return 0, self.channels
+
+  def passes(
+    self, height: int, width: int, canvas: tuple[int, int] | None = None
+  ) -> list[Pass]:
+    """The order of coding for a latent of `height` by `width`.
+
+    Args:
+      height: of the latent, which lies at the upper left of a canvas.
+      width: likewise.
+      canvas: its size, `height` by `width` by default; it alone decides how
+        long the lists of positions are.
+    """
+    rows, columns = canvas or (height, width)
+    size = min(rows, math.ceil(columns / _STEP))
+    fronts = _number_fronts(height, width)
+    order = []
+    for number in range(int(fronts.max()) + 1):
+      rows, columns = np.nonzero(fronts == number)
+      order.append(
+        Pass(
+          0,
+          self.bounds(0),
+          np.resize(rows, size).astype(np.int32),
+          np.resize(columns, size).astype(np.int32),
+          rows.size,
+          1.0,
+        )
+      )
+    return order
+
+  def order(self, height: int, width: int) -> np.ndarray:
+    """The number of the pass that codes each latent, int32 [H, W, M]."""
+    fronts = _number_fronts(height, width)[..., None]
+    return np.repeat(fronts, self.channels, axis=-1)
+
+  def _join(self, hidden):
+    hidden = nn.gelu(hidden)
+    hidden = nn.gelu(self.middle(hidden))
+    raw = self.head(hidden)
+    return raw.reshape(*raw.shape[:-1], self.channels, self.outputs)
+
+  def parameters(
+    self, h: Float[Array, "B H W D"], y_hat: Float[Array, "B H W M"]
+  ) -> Float[Array, "B H W M K"]:
+    """Raw parameters of all latents at once, from all of y_hat.
+
+    Causal by construction: no latent reads one of its own or a later pass.
+    """
+    return self._join(self.from_h(h) + self.from_before(y_hat))
+
+  def parameters_at(
+    self,
+    h: Float[Array, "1 H W D"],
+    y_hat: Float[Array, "1 H W M"],
+    rows: Int[Array, " P"],
+    columns: Int[Array, " P"],
+    local: Float[Array, ""],
+    group: int,
+  ) -> Float[Array, "P M K"]:
+    """Raw parameters of one pass; equals `parameters` there.
+
+    Args:
+      h: hyper-synthesis output.
+      y_hat: decoded so far, zero elsewhere.
+      rows: positions of the pass, padded as in `Pass`.
+      columns: likewise.
+      local: the pass's `local`, always 1.0.
+      group: the pass's `group`, always 0.
+    """
+    del local, group
+    hidden = self.from_h(h[0, rows, columns])
+    return self._join(hidden + self.from_before.at(y_hat, rows, columns))
+
+
+def _number_fronts(height: int, width: int) -> np.ndarray:
+  """The pass of each position, int32 [H, W], without gaps."""
+  rows, columns = np.indices((height, width))
+  # A field less than three wide has fronts without a position.
+  found, numbers = np.unique(columns + _STEP * rows, return_inverse=True)
+  del found
+  return numbers.reshape(height, width).astype(np.int32)

@@ -1,0 +1,292 @@
+"""The entropy model's walk over a photo's latents, for both directions.
+
+    for each group:  z symbols <-> stream
+                     hyper_synthesise, float64 on the CPU
+      for each pass: tables_at(h, y_hat) --> table of each latent
+                     y symbols <-> stream
+
+Encoder and decoder walk the same passes; one table that differs ruins all
+that follows, so the walk exists once and the direction is a parameter. A
+group lies at the upper left of a canvas (`groups.pick_canvas`), zeros around.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from roijax.coding import coder, container, groups
+from roijax.coding.tables import Tables
+from roijax.errors import BitstreamError
+from roijax.models.flow import Flow
+from roijax.programs import Programs
+from roijax.tiling import pad_edges, pad_zeros, scale
+
+SYMBOL_MAX = 2**30
+_PER_CELL = 4
+
+
+class _Direction(Protocol):
+  """Takes or gives the symbols of a call, group by group."""
+
+  def begin(self, group: groups.Group) -> None: ...
+
+  def exchange_z(self) -> np.ndarray:
+    """The hyper-symbols of the group, int32 [p, q, N]."""
+    ...
+
+  def exchange_y(self, mean, indexes, close, place) -> np.ndarray:
+    """The symbols of a pass, like `mean`; `place` is in the photo."""
+    ...
+
+  def finish(self) -> None: ...
+
+
+class Walk:
+  """One photo's symbols in the order of coding.
+
+  Attributes:
+    y_hat: float32 [h, w, M], filled as groups are walked.
+    z_hat: float32 [h / 4, w / 4, N], likewise.
+    h: float32 [h, w, D], what the hyper-synthesis made of it.
+    cells: bits of each position of y by the tables, z's spread evenly over
+      its group; None unless asked for.
+    symbols_crc: of all symbols so far.
+  """
+
+  def __init__(
+    self,
+    model: Flow,
+    programs: Programs,
+    z_tables: Tables,
+    y_tables: Tables,
+    size: tuple[int, int],
+    *,
+    count_bits: bool = False,
+  ):
+    """Makes room for a photo of `size`, height and width in pixels."""
+    self.model, self.programs = model, programs
+    self.z_tables, self.y_tables = z_tables, y_tables
+    self.size = size
+    rows, columns = map(groups.count_cells, size)
+    dims = rows * _PER_CELL, columns * _PER_CELL
+    self.y_hat = np.zeros((*dims, model.latent_channels), np.float32)
+    self.z_hat = np.zeros((rows, columns, len(z_tables)), np.float32)
+    self.h: np.ndarray | None = None
+    self.cells = np.zeros(dims) if count_bits else None
+    self.symbols_crc = 0
+
+  def run(
+    self,
+    direction: _Direction,
+    progress: Callable[[float], None] | None = None,
+  ) -> None:
+    """Walks every group; `progress` is told the share that is done."""
+    total = groups.count_groups(*self.size)
+    for number, group in enumerate(groups.split_groups(*self.size)):
+      direction.begin(group)
+      self._run_group(direction, group)
+      direction.finish()
+      if progress is not None:
+        progress((number + 1) / total)
+
+  def _run_group(self, direction: _Direction, group: groups.Group) -> None:
+    cells = (
+      slice(group.row, group.row + group.rows),
+      slice(group.column, group.column + group.columns),
+    )
+    z_symbols = direction.exchange_z()
+    self._note(z_symbols)
+    self.z_hat[cells] = z_symbols
+    canvas = groups.pick_canvas(group.rows, group.columns)
+    h = self.programs.hyper_synthesise(pad_zeros(z_symbols, *canvas)[None])
+    dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
+    height, width = group.rows * _PER_CELL, group.columns * _PER_CELL
+    y_hat = np.zeros((1, *dims, self.model.latent_channels))
+    top, left = group.row * _PER_CELL, group.column * _PER_CELL
+    for one in self.model.passes(height, width, dims):
+      mean, indexes, close = self.programs.tables_at(h, y_hat, one)
+      real = slice(one.count)
+      rows, columns = one.rows[real, None], one.columns[real, None]
+      channels = np.arange(*one.channels)[None]
+      place = rows + top, columns + left, channels
+      symbols = direction.exchange_y(mean, indexes, close, place)
+      self._note(symbols)
+      y_hat[0, rows, columns, channels] = symbols + mean
+      if self.cells is not None:
+        bits = self.y_tables.bits(symbols, indexes).sum(axis=1)
+        self.cells[place[0][:, 0], place[1][:, 0]] += bits
+    inside = scale(cells[0], _PER_CELL), scale(cells[1], _PER_CELL)
+    if self.h is None:
+      self.h = np.empty((*self.y_hat.shape[:2], h.shape[-1]), np.float32)
+    self.h[inside] = h[0, :height, :width]
+    self.y_hat[inside] = y_hat[0, :height, :width]
+    if self.cells is not None:
+      bits = self.z_tables.bits(z_symbols.ravel(), channel_indexes(z_symbols))
+      self.cells[inside] += bits.sum() / (height * width)
+
+  def _note(self, symbols: np.ndarray) -> None:
+    self.symbols_crc = container.symbols_crc([symbols], self.symbols_crc)
+
+  def estimate_bits(self) -> float:
+    """Bits of what was walked by the float likelihoods."""
+    total = 0.0
+    for group in groups.split_groups(*self.size):
+      z_place = (
+        slice(group.row, group.row + group.rows),
+        slice(group.column, group.column + group.columns),
+      )
+      y_place = scale(z_place[0], _PER_CELL), scale(z_place[1], _PER_CELL)
+      canvas = groups.pick_canvas(group.rows, group.columns)
+      dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
+      bits_y, bits_z = self.programs.estimate_bits(
+        pad_zeros(self.z_hat[z_place], *canvas)[None],
+        pad_zeros(self.y_hat[y_place], *dims)[None],
+      )
+      total += bits_z[0, : group.rows, : group.columns].sum()
+      height, width = group.rows * _PER_CELL, group.columns * _PER_CELL
+      total += bits_y[0, :height, :width].sum()
+    return float(total)
+
+
+class Encoding:
+  """The direction that writes.
+
+  Attributes:
+    streams: one a group.
+    boundary: the close calls, as `container.Container` has them.
+  """
+
+  def __init__(self, walk: Walk, y: np.ndarray, pooled: np.ndarray):
+    """Takes the walk it goes with and what `tiling.transform` gave."""
+    self._walk, self._y, self._pooled = walk, y, pooled
+    self.streams: list[bytes] = []
+    self.boundary: list[tuple[int, int]] = []
+    self._ordinal = 0
+
+  def begin(self, group: groups.Group) -> None:
+    """Starts a stream."""
+    self._group, self._encoder = group, coder.Encoder()
+
+  def exchange_z(self) -> np.ndarray:
+    """Computes and writes the group's hyper-symbols."""
+    group, walk = self._group, self._walk
+    place = (
+      scale(slice(group.row, group.row + group.rows), _PER_CELL),
+      scale(slice(group.column, group.column + group.columns), _PER_CELL),
+    )
+    canvas = groups.pick_canvas(group.rows, group.columns)
+    dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
+    z = walk.programs.hyper_analyse(
+      pad_edges(self._y[place], *dims)[None],
+      pad_edges(self._pooled[place], *dims)[None],
+    )[0]
+    symbols = _to_symbols(z[: group.rows, : group.columns])
+    self._encoder.encode(
+      symbols.ravel(), channel_indexes(symbols), walk.z_tables
+    )
+    self._ordinal += symbols.size
+    return symbols
+
+  def exchange_y(self, mean, indexes, close, place) -> np.ndarray:
+    """Rounds and writes the symbols of a pass."""
+    symbols = _to_symbols(self._y[place] - mean)
+    flat = indexes.ravel()
+    self._encoder.encode(symbols.ravel(), flat, self._walk.y_tables)
+    self.boundary.extend(
+      (self._ordinal + int(i), int(flat[i])) for i in np.flatnonzero(close)
+    )
+    self._ordinal += flat.size
+    return symbols
+
+  def finish(self) -> None:
+    """Ends the stream."""
+    self.streams.append(self._encoder.finish())
+
+
+class Decoding:
+  """The direction that reads."""
+
+  def __init__(self, walk: Walk, found: container.Container):
+    """Takes the walk it goes with and the file.
+
+    Raises:
+      BitstreamError: a close call names no table.
+    """
+    self._walk, self._streams = walk, iter(found.streams)
+    self._calls = _in_order(found.boundary, len(walk.y_tables))
+    self._next = next(self._calls, None)
+    self._ordinal = 0
+
+  def begin(self, group: groups.Group) -> None:
+    """Opens a stream."""
+    self._group, self._decoder = group, coder.Decoder(next(self._streams))
+
+  def exchange_z(self) -> np.ndarray:
+    """Reads the group's hyper-symbols."""
+    dims = self._group.rows, self._group.columns, len(self._walk.z_tables)
+    indexes = np.broadcast_to(np.arange(dims[2], dtype=np.int32), dims)
+    symbols = self._decoder.decode(indexes.ravel(), self._walk.z_tables)
+    self._ordinal += symbols.size
+    return _checked(symbols.reshape(dims))
+
+  def exchange_y(self, mean, indexes, close, place) -> np.ndarray:
+    """Reads the symbols of a pass."""
+    del close, place
+    if not np.isfinite(mean).all():
+      raise BitstreamError("the coded data is damaged: means are not finite")
+    # A view: the walk counts bits by the tables that were really used.
+    flat = indexes.reshape(-1)
+    while self._next and self._next[0] < self._ordinal + flat.size:
+      position, index = self._next
+      if position < self._ordinal:
+        raise BitstreamError(
+          "the file is damaged: a close call names no latent"
+        )
+      flat[position - self._ordinal] = index
+      self._next = next(self._calls, None)
+    self._ordinal += flat.size
+    symbols = self._decoder.decode(flat, self._walk.y_tables)
+    return _checked(symbols.reshape(mean.shape))
+
+  def finish(self) -> None:
+    """Checks that the stream ends where the group does."""
+    self._decoder.finish()
+
+  def close(self, stated_crc: int) -> None:
+    """Checks the whole.
+
+    Raises:
+      BitstreamError: something is left over, or the symbols are not those
+        that were written.
+    """
+    if self._next:
+      raise BitstreamError("the file is damaged: a close call has no place")
+    if self._walk.symbols_crc != stated_crc:
+      raise BitstreamError(
+        "the file is whole, but this machine computes other coding tables "
+        "than the one that made it; please report both"
+      )
+
+
+def _in_order(boundary, count: int):
+  if any(index >= count for _, index in boundary):
+    raise BitstreamError("the file is damaged: a close call names no table")
+  return iter(boundary)
+
+
+def _checked(symbols: np.ndarray) -> np.ndarray:
+  """What no encoder writes is damage; further on it would overflow."""
+  if np.abs(symbols, dtype=np.int64).max(initial=0) > SYMBOL_MAX:
+    raise BitstreamError("the coded data is damaged: a symbol is too large")
+  return symbols
+
+
+def _to_symbols(values: np.ndarray) -> np.ndarray:
+  return np.clip(np.round(values), -SYMBOL_MAX, SYMBOL_MAX).astype(np.int32)
+
+
+def channel_indexes(values: np.ndarray) -> np.ndarray:
+  """The number of each value's channel, which is its table's for z."""
+  dims = np.shape(values)
+  return np.broadcast_to(np.arange(dims[-1], dtype=np.int32), dims).ravel()
