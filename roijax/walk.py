@@ -219,8 +219,16 @@ class Decoding:
     self._ordinal = 0
 
   def begin(self, group: groups.Group) -> None:
-    """Opens a stream."""
-    self._group, self._decoder = group, coder.Decoder(next(self._streams))
+    """Opens a stream.
+
+    Raises:
+      BitstreamError: it is empty, which no encoder leaves it, or has parts of
+        a word.
+    """
+    stream = next(self._streams)
+    if not stream:
+      raise BitstreamError("the coded data is damaged: a stream is empty")
+    self._group, self._decoder = group, coder.Decoder(stream)
 
   def exchange_z(self) -> np.ndarray:
     """Reads the group's hyper-symbols."""

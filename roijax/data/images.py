@@ -54,8 +54,9 @@ _MODES = {
 }
 
 # How each suffix is written. JPEG and AVIF are lossy by nature: these are
-# settings at which the loss is invisible beside the codec's own.
-_WRITERS = {
+# settings at which the loss is invisible beside the codec's own. `exact` keeps
+# the colours of transparent pixels.
+WRITERS = {
   ".avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
   ".bmp": ("BMP", {}),
   ".jp2": ("JPEG2000", {"mct": 1}),
@@ -65,7 +66,7 @@ _WRITERS = {
   ".ppm": ("PPM", {}),
   ".tif": ("TIFF", {"compression": "tiff_deflate"}),
   ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
-  ".webp": ("WEBP", {"lossless": True}),
+  ".webp": ("WEBP", {"lossless": True, "exact": True}),
 }
 
 
@@ -82,16 +83,28 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     DataError: the file is missing, unreadable, damaged, not 8-bit RGB (grey,
       palette, alpha, 16 bits, CMYK) or smaller than 16 pixels on a side.
   """
+  return decode_image(read_file(path), str(path))
+
+
+def read_file(path: str | os.PathLike) -> bytes:
+  """Reads a photo's file without looking into it.
+
+  Args:
+    path: where it is.
+
+  Raises:
+    DataError: the file is missing, a folder or unreadable.
+  """
   path = pathlib.Path(path)
-  if path.is_dir():
-    raise DataError(f"{path} is a folder, not a photo")
   try:
-    data = path.read_bytes()
+    if path.is_dir():
+      raise DataError(f"{path} is a folder, not a photo")
+    return path.read_bytes()
   except FileNotFoundError as error:
     raise DataError(f"no such photo: {path}") from error
-  except OSError as error:
-    raise DataError(f"cannot read {path}: {error.strerror}") from error
-  return decode_image(data, str(path))
+  except (OSError, ValueError) as error:
+    reason = getattr(error, "strerror", None) or error
+    raise DataError(f"cannot read {str(path)!r}: {reason}") from error
 
 
 def decode_image(data: bytes, name: str, *, upright: bool = True) -> np.ndarray:
@@ -168,7 +181,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
   """
   path = pathlib.Path(path)
   check_suffix(path)
-  kind, options = _WRITERS[path.suffix.lower()]
+  kind, options = WRITERS[path.suffix.lower()]
   buffer = io.BytesIO()
   Image.fromarray(image).save(buffer, format=kind, **options)
   files.write_whole(path, buffer.getvalue())
@@ -184,7 +197,7 @@ def check_suffix(path: str | os.PathLike) -> None:
     DataError: the suffix is not one of `SUFFIXES`.
   """
   suffix = pathlib.Path(path).suffix.lower()
-  if suffix not in _WRITERS:
+  if suffix not in WRITERS:
     raise DataError(
       f"cannot write {path}: unknown suffix {suffix or '(none)'!r}; use one of "
       + ", ".join(SUFFIXES)

@@ -94,7 +94,14 @@ def evaluate_checkpoint(
   from roijax.codec import Codec as LearnedCodec
 
   codec = LearnedCodec.load(checkpoint)
-  return evaluate_codec(codec, source, settings, out, str(checkpoint))
+  return evaluate_codec(
+    codec,
+    source,
+    settings,
+    out,
+    checkpoint=str(checkpoint),
+    fingerprint=codec.weights.fingerprint.hex(),
+  )
 
 
 def evaluate_codec(
@@ -102,7 +109,7 @@ def evaluate_codec(
   source: Source,
   settings: Settings,
   out: str | os.PathLike,
-  name: str = "",
+  **names: str,
 ) -> Evaluation:
   """Evaluates a loaded codec on opened photos; see `evaluate_checkpoint`.
 
@@ -111,7 +118,7 @@ def evaluate_codec(
     source: the photos.
     settings: `data` and `data_dir` only name the photos here.
     out: the folder for results.
-    name: what the results call the checkpoint.
+    **names: what else the results are to say of the codec.
   """
   out = pathlib.Path(out)
   count = len(source)
@@ -140,7 +147,7 @@ def evaluate_codec(
   points = summary.summarise(rows)
   differences = summary.compare(points)
   told: dict[str, Any] = dataclasses.asdict(settings)
-  told |= {"checkpoint": name, "qualities": list(qualities), "photos": count}
+  told |= {**names, "qualities": list(qualities), "photos": count}
   report.write_csv(out / "results.csv", rows)
   report.write_json(out / "results.json", told, rows, points, differences)
   plot.write_plot(out / "rd.png", points, _title(settings, count))
