@@ -36,8 +36,11 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
     os.umask(umask)
     os.chmod(temporary, 0o666 & ~umask)
     os.replace(temporary, path)
-  except OSError as error:
+  except BaseException as error:
+    # An interrupt too leaves nothing behind.
     if temporary is not None:
       pathlib.Path(temporary).unlink(missing_ok=True)
+    if not isinstance(error, OSError):
+      raise
     reason = error.strerror or str(error)
     raise RoijaxError(f"cannot write {path}: {reason}") from error

@@ -1,53 +1,49 @@
-"""The command line codes, decodes, and says in one line what is wrong."""
+"""The command line codes, decodes, and says what it did."""
 
-import errno
+import io
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import types
 
+import command_runner
 import numpy as np
 import pytest
-from jpeg_codec import JpegCodec
+from command_runner import HEIGHT, WIDTH, write_photo
+from jpeg_codec import FINGERPRINT, JpegCodec
 from PIL import Image
 
-from roijax import cli
 from roijax.coding import container
-from roijax.errors import CheckpointError
-
-WIDTH, HEIGHT = 60, 44
+from roijax.weights import index
 
 
 @pytest.fixture(name="roijax")
-def _roijax(tmp_path, monkeypatch, capsys):
-  """Runs the command in a folder with a photo and a stand-in checkpoint."""
-  module = types.ModuleType("roijax.codec")
-  module.Codec = JpegCodec
-  monkeypatch.setitem(sys.modules, "roijax.codec", module)
-  monkeypatch.chdir(tmp_path)
-  rng = np.random.default_rng(0)
-  pixels = rng.integers(0, 255, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
-  Image.fromarray(pixels.repeat(4, 0).repeat(4, 1)).save("photo.png")
-  (tmp_path / "weights").mkdir()
-
-  def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-      cli.main([str(argument) for argument in arguments])
-    streams = capsys.readouterr()
-    return stop.value.code, streams.out, streams.err
-
-  return run
+def _roijax(tmp_path, monkeypatch, capfdbinary):
+  return command_runner.start(tmp_path, monkeypatch, capfdbinary)
 
 
 def _compress(run, *more):
-  return run(
-    "compress", "photo.png", "-o", "a.roij", "--checkpoint", "weights", *more
-  )
+  return run("compress", "photo.png", "-o", "a.roij", "--overwrite", *more)
 
 
-def _folder() -> list[str]:
-  return sorted(os.listdir())
+def _read(name="a.roij"):
+  return container.read(pathlib.Path(name).read_bytes())
+
+
+def _open(file):
+  """A picture whose file is closed again."""
+  with Image.open(file) as picture:
+    picture.load()
+    return picture
+
+
+def _error(before: str, after: str) -> float:
+  """Root mean square difference of two pictures."""
+  arrays = [np.asarray(_open(name), float) for name in (before, after)]
+  assert arrays[0].shape == arrays[1].shape
+  return float(np.sqrt(np.mean((arrays[0] - arrays[1]) ** 2)))
 
 
 def test_a_photo_goes_to_a_file_and_back(roijax):
@@ -57,74 +53,219 @@ def test_a_photo_goes_to_a_file_and_back(roijax):
   assert out == (
     f"a.roij: {size:,} bytes, {8 * size / WIDTH / HEIGHT:.4f} bpp\n"
   )
-  code, out, err = roijax(
-    "decompress", "a.roij", "-o", "new/back.png", "--checkpoint", "weights"
-  )
+  code, out, err = roijax("decompress", "a.roij", "-o", "new/back.png")
   assert (code, out, err) == (0, "new/back.png: 60x44 pixels\n", "")
-  before, after = (
-    np.asarray(Image.open(name), float)
-    for name in ("photo.png", "new/back.png")
-  )
-  assert np.sqrt(np.mean((before - after) ** 2)) < 12
+  assert _error("photo.png", "new/back.png") < 12
 
 
-def test_regions_are_united_and_their_bits_told(roijax):
-  code, out, _ = _compress(
-    roijax, "--roi", "box:0,0,30,44", "--roi", "box:15,0,30,44"
-  )
-  assert code == 0
-  inside, outside = out.splitlines()[1].split("; ")
-  assert inside.startswith("inside the region (75.0% of the photo): ")
-  assert inside.endswith("bytes (75.0%)")
-  assert outside.endswith("(25.0%)")
+def test_without_an_output_files_lie_beside_their_inputs(roijax):
+  write_photo("d/e.f/shot.1.JPG", seed=1, format="JPEG")
+  write_photo("d/shot.2", seed=2, format="PNG")
+  assert roijax("compress", "d/e.f/shot.1.JPG")[0] == 0
+  assert roijax("compress", "d/shot.2")[0] == 0
+  # What is no picture's suffix is a part of the name.
+  assert sorted(os.listdir("d")) == ["e.f", "shot.2", "shot.2.roij"]
+  os.remove("d/e.f/shot.1.JPG")
+  assert roijax("decompress", "d/e.f/shot.1.roij")[0] == 0
+  assert sorted(os.listdir("d/e.f")) == ["shot.1.png", "shot.1.roij"]
 
 
-@pytest.mark.parametrize("spec", ["all", "none"])
-def test_a_region_without_contrast_is_an_ordinary_file(roijax, spec):
-  _compress(roijax)
+def test_an_output_that_exists_is_replaced_when_asked(roijax):
+  pathlib.Path("photo.roij").write_text("old")
+  code, out, err = roijax("compress", "photo.png")
+  assert (code, out) == (2, "")
+  assert err.startswith("error: photo.roij exists: --overwrite")
+  assert pathlib.Path("photo.roij").read_text() == "old"
+  assert roijax("compress", "photo.png", "--overwrite")[0] == 0
+  assert _read("photo.roij").header.width == WIDTH
+
+
+@pytest.mark.parametrize("folder", ["out/", "weights"])
+def test_a_folder_takes_the_input_s_name(roijax, folder):
+  assert roijax("compress", "photo.png", "-o", folder)[0] == 0
+  assert pathlib.Path(folder, "photo.roij").is_file()
+
+
+def test_standard_streams_carry_files_and_words_go_elsewhere(
+  roijax, monkeypatch
+):
+  assert _compress(roijax)[0] == 0
   plain = pathlib.Path("a.roij").read_bytes()
-  _, out, _ = _compress(roijax, "--roi", spec)
-  assert pathlib.Path("a.roij").read_bytes() == plain
-  assert len(out.splitlines()) == 1
 
+  def pipe(data, *arguments):
+    stdin = types.SimpleNamespace(buffer=io.BytesIO(data))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    return roijax(*arguments, text=False)
 
-def test_info_tells_every_header_field(roijax):
-  _compress(roijax, "--quality", "2.5", "--background", "0.5")
-  code, out, _ = roijax("info", "a.roij")
+  photo = pathlib.Path("photo.png").read_bytes()
+  code, made, err = pipe(photo, "compress", "-")
+  assert (code, made) == (0, plain)
+  assert err.startswith(f"-: {len(plain):,} bytes")
+  assert err.count("\n") == 1
+  assert pipe(photo, "compress", "-", "-o", "-")[1] == plain
+  assert roijax("compress", "photo.png", "-o", "-", text=False)[1] == plain
+  assert pipe(photo, "compress", "-", "-o", "b.roij")[0] == 0
+  assert pathlib.Path("b.roij").read_bytes() == plain
+  code, png, err = pipe(plain, "decompress", "-")
+  assert (code, err) == (0, "-: 60x44 pixels\n")
+  assert _open(io.BytesIO(png)).format == "PNG"
+  jpeg = pipe(plain, "decompress", "-", "-o", "-", "--format", "jpg")[1]
+  assert _open(io.BytesIO(jpeg)).format == "JPEG"
+  code, out, _ = pipe(plain, "info", "--brief", "-")
   assert code == 0
-  content = container.read(pathlib.Path("a.roij").read_bytes())
-  assert len(out.splitlines()) == 11
-  for text in (
-    "format version    1",
-    f"weights           {content.header.fingerprint.hex()}",
-    "size              60x44 pixels",
-    "quality           2.5 (code 80)",
-    "background level  0.502 (code 128)",
-    "boundary entries  0",
-    f"{len(content.payload):,} coded",
-    f"{8 * os.path.getsize('a.roij') / WIDTH / HEIGHT:.4f} bpp",
-    "symbols checksum  00000007",
-    "(correct)",
-  ):
-    assert text in out
+  assert b"standard input" in out
+  code, out, err = pipe(b"", "decompress", "-")
+  assert (code, out) == (2, b"")
+  assert err.startswith("error: standard input: ")
 
 
-def test_info_does_not_load_jax(roijax, tmp_path):
-  _compress(roijax)
-  root = os.path.dirname(os.path.dirname(__file__))
-  script = (
-    "import pathlib, sys; from roijax import cli\n"
-    "path = pathlib.Path(sys.argv[1])\n"
-    "code = cli.exit_code(lambda: cli.info(path))\n"
-    "sys.exit(code or 'jax' in sys.modules)"
+def test_devices_are_written_to_not_replaced(roijax):
+  before = os.stat(os.devnull)
+  assert _compress(roijax)[0] == 0
+  assert roijax("compress", "photo.png", "-o", os.devnull)[0] == 0
+  assert roijax("decompress", "a.roij", "-o", os.devnull)[0] == 0
+  assert os.stat(os.devnull).st_ino == before.st_ino
+
+
+def test_grey_is_coded_as_grey(roijax):
+  write_photo("grey.png", mode="L")
+  assert roijax("compress", "grey.png")[0] == 0
+  assert _read("grey.roij").header.grey
+  assert roijax("decompress", "grey.roij", "-o", "back.png")[0] == 0
+  assert _open("back.png").mode == "L"
+  assert _error("grey.png", "back.png") < 25
+
+
+def _write_rich_photo():
+  """A photo with alpha, a colour profile and Exif."""
+  from PIL import ImageCms
+
+  profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+  exif = Image.Exif()
+  exif[0x010F] = "Maker"
+  photo = _open("photo.png")
+  alpha = np.arange(WIDTH * HEIGHT, dtype=np.uint8).reshape(HEIGHT, WIDTH)
+  photo.putalpha(Image.fromarray(alpha))
+  photo.save("rich.png", icc_profile=profile, exif=exif)
+  return profile, alpha
+
+
+def test_alpha_profile_and_exif_come_back(roijax):
+  profile, alpha = _write_rich_photo()
+  assert roijax("compress", "rich.png")[0] == 0
+  assert roijax("decompress", "rich.roij", "-o", "back.png")[0] == 0
+  back = _open("back.png")
+  assert back.info["icc_profile"] == profile
+  assert back.getexif()[0x010F] == "Maker"
+  assert (np.asarray(back)[..., 3] == alpha).all()
+  code, _, err = roijax("decompress", "rich.roij", "-o", "back.jpg")
+  assert code == 2
+  assert "transparency" in err
+  _, out, _ = roijax("decompress", "rich.roij", "-o", "back.jp2")
+  assert "note: its colour profile is left out" in out
+
+
+@pytest.mark.parametrize("when", ["compress", "decompress"])
+def test_strip_leaves_profile_and_exif_out_and_keeps_alpha(roijax, when):
+  _, alpha = _write_rich_photo()
+  strip = {when: ["--strip"]}
+  assert roijax("compress", "rich.png", *strip.get("compress", []))[0] == 0
+  kinds = {box.kind for box in _read("rich.roij").boxes}
+  assert kinds == {"alpha"} | (
+    {"icc", "exif"} if "decompress" in strip else set()
   )
-  done = subprocess.run(
-    [sys.executable, "-c", script, tmp_path / "a.roij"],
-    cwd=root,
-    capture_output=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr
+  more = strip.get("decompress", [])
+  assert roijax("decompress", "rich.roij", "-o", "b.png", *more)[0] == 0
+  back = _open("b.png")
+  assert "icc_profile" not in back.info
+  assert not back.getexif()
+  assert (np.asarray(back)[..., 3] == alpha).all()
+
+
+def test_what_a_picture_loses_is_told(roijax):
+  deep = np.arange(WIDTH * HEIGHT, dtype=np.uint16).reshape(HEIGHT, WIDTH)
+  Image.fromarray(deep * 20).save("deep.png")
+  code, out, _ = roijax("compress", "deep.png")
+  assert code == 0
+  assert "note: its 16 bits a channel became 8" in out
+
+
+def test_json_is_one_object_and_nothing_else(roijax):
+  code, out, err = _compress(roijax, "--json", "--quality", "2.5")
+  assert (code, err) == (0, "")
+  told = json.loads(out)
+  size = os.path.getsize("a.roij")
+  expected = {
+    "input": "photo.png",
+    "output": "a.roij",
+    "bytes": size,
+    "bpp": round(8 * size / (WIDTH * HEIGHT), 6),
+    "width": WIDTH,
+    "height": HEIGHT,
+    "grey": False,
+    "quality": 2.5,
+    "weights": FINGERPRINT.hex(),
+    "roi": None,
+    "notes": [],
+  }
+  assert {key: told[key] for key in expected} == expected
+  code, out, err = roijax("decompress", "a.roij", "--json")
+  assert (code, err) == (0, "")
+  assert json.loads(out)["output"] == "a.png"
+
+
+@pytest.mark.parametrize("option", ["--target-size", "--target-bpp"])
+def test_a_target_gives_the_largest_file_that_stays_within(roijax, option):
+  with Image.open("photo.png") as photo:
+    image = np.asarray(photo)
+  codec = JpegCodec()
+  sizes = [len(codec.compress(image, quality=code / 32)) for code in range(193)]
+  for target in (1500, 2222, 2900):
+    amount = {
+      "--target-size": f"{target / 1000}k",
+      # Half a byte more, that rounding cannot matter.
+      "--target-bpp": 8 * (target + 0.5) / WIDTH / HEIGHT,
+    }[option]
+    code, out, _ = _compress(roijax, option, amount)
+    assert code == 0
+    assert os.path.getsize("a.roij") == max(x for x in sizes if x <= target)
+    assert len(out.splitlines()) == 1
+
+
+def test_a_target_out_of_reach_is_told(roijax):
+  code, out, err = roijax("compress", "photo.png", "--target-size", "100")
+  assert (code, out) == (2, "")
+  assert "out of reach" in err
+  assert not os.path.exists("photo.roij")
+  code, out, _ = roijax("compress", "photo.png", "--target-size", "1M")
+  assert code == 0
+  assert _read("photo.roij").header.quality == 6
+  assert "note: the target was not used up" in out
+
+
+@pytest.mark.parametrize(
+  ("text", "size"),
+  [
+    ("40k", 40000),
+    ("1.5M", 1500000),
+    ("64KiB", 65536),
+    ("7", 7),
+    ("2kb", 2000),
+  ],
+)
+def test_sizes_are_read_as_people_write_them(text, size):
+  from roijax.commands.options import parse_bytes
+
+  assert parse_bytes(text) == size
+
+
+def test_weights_are_listed_with_the_default_marked(roijax):
+  default = index.default().name
+  code, out, _ = roijax("weights")
+  assert code == 0
+  assert f"{default} *" in out
+  rows = [json.loads(x) for x in roijax("weights", "--json")[1].splitlines()]
+  assert [row["name"] for row in rows if row["is_default"]] == [default]
 
 
 def test_help_and_version_need_nothing(roijax):
@@ -132,161 +273,35 @@ def test_help_and_version_need_nothing(roijax):
     code, out, err = roijax(*arguments)
     assert (code, err) == (0, "")
     assert "roijax" in out
-
-
-def _write_inputs():
-  """Files that are wrong in one way each."""
-  Image.new("L", (60, 44)).save("grey.png")
-  Image.new("RGBA", (60, 44)).save("alpha.png")
-  Image.new("RGB", (1, 1)).save("dot.png")
-  Image.new("L", (60, 44)).save("empty.png")
-  Image.new("L", (61, 44), 255).save("large.png")
-  with open("photo.png", "rb") as file:
-    data = file.read()
-  with open("half.png", "wb") as file:
-    file.write(data[: len(data) // 2])
-  with open("text.png", "w") as file:
-    file.write("not a photo")
-
-
-C = ("--checkpoint", "weights")
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
-  ("arguments", "words"),
+  "arguments",
   [
-    (["compres"], "No such command 'compres'"),
-    (["info"], "Missing argument"),
-    (["info", "nothing.roij"], "no such file: nothing.roij"),
-    (["info", "weights"], "cannot read weights"),
-    (["info", "photo.png"], "photo.png: this is no .roij file"),
-    (["compress", "photo.png", "-o", "x.roij"], "Missing option"),
-    (["compress", "photo.png", *C], "Missing option"),
-    (["compress", "photo.png", "-o", "x.roij", "--qualty=3"], "--qualty"),
-    (["compress", "no.png", "-o", "x.roij", *C], "no such photo: no.png"),
-    (["compress", "weights", "-o", "x.roij", *C], "is a folder, not a photo"),
-    (["compress", "grey.png", "-o", "x.roij", *C], "grey"),
-    (["compress", "alpha.png", "-o", "x.roij", *C], "transparency"),
-    (["compress", "dot.png", "-o", "x.roij", *C], "1x1 pixels"),
-    (["compress", "half.png", "-o", "x.roij", *C], "half.png"),
-    (["compress", "text.png", "-o", "x.roij", *C], "text.png"),
-    (["compress", "photo.png", "-o", "weights", *C], "is a folder"),
-    (["compress", "photo.png", "-o", "photo.png", *C], "the input itself"),
-    (["compress", "photo.png", "-o", "./photo.png", *C], "the input itself"),
-    (["compress", "photo.png", "-o", "text.png/x", *C], "cannot write"),
-    (
-      ["compress", "photo.png", "-o", "x.roij", "--checkpoint", "no"],
-      "no such checkpoint: no",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--quality", "6.1"],
-      "is outside 0 to 6",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--quality", "nan"],
-      "is outside 0 to 6",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--quality", "high"],
-      "Invalid value for '--quality'",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--background", "0"],
-      "background is 0",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--roi", "empty.png"],
-      "empty mask",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--roi", "large.png"],
-      "61x44",
-    ),
-    (
-      ["compress", "photo.png", "-o", "x.roij", *C, "--roi", "bxo:1,2,3,4"],
-      "did you mean 'box'",
-    ),
-    (["decompress", "photo.png", "-o", "x.png", *C], "no .roij file"),
-    (["decompress", "no.roij", "-o", "x.png", *C], "no such file: no.roij"),
-    (["decompress", "photo.png", "-o", "x.xyz", *C], "x.xyz"),
+    ["--help"],
+    ["compress", "--help"],
+    ["--version"],
+    ["weights"],
+    ["compress", "photo.png", "--qualty", "3"],
+    ["compress", "nothing.png"],
+    ["decompress", "photo.png"],
+    ["info", "--brief", "a.roij"],
   ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(
-  roijax, arguments, words
-):
-  _write_inputs()
-  before = _folder()
-  code, out, err = roijax(*arguments)
-  assert (code, out) == (2, "")
-  assert err.startswith("error: ")
-  assert err.count("\n") == 1
-  assert words in err
-  assert _folder() == before
-
-
-def test_a_cut_file_is_told_by_name_and_leaves_no_photo(roijax):
+def test_what_is_quick_never_loads_jax(roijax, arguments):
   _compress(roijax)
-  with open("a.roij", "rb") as file:
-    data = file.read()
-  with open("cut.roij", "wb") as file:
-    file.write(data[:-9])
-  before = _folder()
-  code, _, err = roijax("decompress", "cut.roij", "-o", "x.png", *C)
-  assert code == 2
-  assert err.startswith("error: cut.roij: ")
-  assert "truncated" in err
-  assert _folder() == before
-
-
-@pytest.mark.parametrize("cause", [errno.ENOSPC, errno.EACCES])
-def test_a_full_disk_or_missing_permission_keeps_the_old_file(
-  roijax, monkeypatch, cause
-):
-  pathlib.Path("a.roij").write_text("old")
-  before = _folder()
-
-  def fail(*_):
-    raise OSError(cause, os.strerror(cause))
-
-  monkeypatch.setattr(os, "fsync", fail)
-  code, _, err = _compress(roijax)
-  assert code == 2
-  assert err == f"error: cannot write a.roij: {os.strerror(cause)}\n"
-  assert _folder() == before
-  assert pathlib.Path("a.roij").read_text() == "old"
-
-
-def test_checkpoint_errors_are_the_user_s(roijax, monkeypatch):
-  def fail(path, *, keep_programs):
-    raise CheckpointError(f"{path} holds no\nmodel.npz")
-
-  monkeypatch.setattr(JpegCodec, "load", fail)
-  code, _, err = _compress(roijax)
-  assert (code, err) == (2, "error: weights holds no model.npz\n")
-
-
-def test_the_unexpected_is_one_line_and_the_traceback_on_demand(
-  roijax, monkeypatch
-):
-  def fail(path, *, keep_programs):
-    raise IndexError("list index out of range")
-
-  monkeypatch.setattr(JpegCodec, "load", fail)
-  code, _, err = _compress(roijax)
-  assert code == 1
-  assert err.count("\n") == 1
-  assert "IndexError: list index out of range" in err
-  assert "ROIJAX_DEBUG=1" in err
-  monkeypatch.setenv("ROIJAX_DEBUG", "1")
-  code, _, err = _compress(roijax)
-  assert code == 1
-  assert "Traceback" in err
-
-
-def test_an_interrupt_has_its_own_exit_code(roijax, monkeypatch):
-  def fail(path, *, keep_programs):
-    raise KeyboardInterrupt
-
-  monkeypatch.setattr(JpegCodec, "load", fail)
-  code, _, err = _compress(roijax)
-  assert (code, err) == (130, "")
+  script = (
+    "import sys; from roijax import cli\n"
+    "code = cli.exit_code(lambda: cli.run(sys.argv[1:]))\n"
+    "print(code, sorted({'jax', 'flax', 'matplotlib', 'cv2'} & {*sys.modules}))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", script, *arguments],
+    env=os.environ | {"PYTHONPATH": str(command_runner.ROOT)},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  wrong = {"--qualty", "nothing.png", "photo.png"} & {*arguments}
+  assert done.stdout.splitlines()[-1] == f"{2 if wrong else 0} []"

@@ -394,7 +394,11 @@ def test_a_run_writes_results_and_limits_photos(tmp_path, photos):
     "listed", limit=2, qualities=[1, 3], anchors=["jpeg"], roi="box:0,0,40,30"
   )
   evaluation = run.evaluate_codec(
-    JpegCodec(), _Listed(photos), settings, tmp_path / "out", "weights"
+    JpegCodec(),
+    _Listed(photos),
+    settings,
+    tmp_path / "out",
+    checkpoint="weights",
   )
   names = sorted(path.name for path in (tmp_path / "out").iterdir())
   assert names == ["rd.png", "results.csv", "results.json"]
@@ -439,8 +443,8 @@ def test_a_results_folder_that_cannot_be_made_is_told_first(tmp_path, photos):
 @pytest.mark.parametrize(
   ("arguments", "line"),
   [
-    (["--dta=x"], "unrecognized arguments: --dta=x"),
-    (["--checkpoint=x"], "--data is missing"),
+    (["--dta=x"], "No such option: --dta"),
+    (["--checkpoint=x"], "Missing option '--data'"),
     (["--data=x", "--qualities=a"], "'a' is not a list of numbers"),
     (["--checkpoint=x", "--data=/no/such"], "no folder of photos '/no/such'"),
   ],

@@ -4,17 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from roijax.errors import DataError
 from roijax.roi import coco, parse_roi, shapes
 
 SIZE = (40, 60)
-
-
-def write_mask(path, array, mode=None):
-  Image.fromarray(array).convert(mode or "L").save(path)
-  return str(path)
 
 
 @pytest.fixture
@@ -57,6 +51,7 @@ def test_all_and_none_are_the_same_uniform_map():
 def test_center_covers_a_quarter_and_is_symmetric():
   roi = parse_roi("center", (512, 768))
   assert roi.mean() == pytest.approx(np.pi * 0.28**2, rel=1e-3)
+  assert round(100 * roi.mean(), 1) == 24.6
   np.testing.assert_array_equal(roi, roi[::-1, ::-1])
 
 
@@ -102,9 +97,13 @@ def test_a_polygon_on_pixel_corners_is_a_box():
   [
     ("box:1,2,3", "has 3 numbers"),
     ("box:1,2,x,4", "write box:x,y,w,h"),
-    ("box:", "write box:x,y,w,h"),
+    ("box:", "says too little: --roi takes .*box:x,y,w,h"),
+    ("box", "says too little"),
+    ("coco:#cat", "names no file"),
+    ("file:", "says too little"),
     ("box:1,2,nan,4", "write box:x,y,w,h"),
     ("box:1,2,0,4", "is empty"),
+    ("box:1,2,1e10,4", "at most 1e9"),
     ("box:100,2,5,4", "covers no pixel of the 60x40 photo"),
     ("ellipse:1,2,-3,4", "is empty"),
     ("ellipse:500,2,3,4", "covers no pixel"),
@@ -112,6 +111,8 @@ def test_a_polygon_on_pixel_corners_is_a_box():
     ("polygon:1,2,3,4,5,6,7", "three or more pairs"),
     ("polygon:1,1,9,9,1,1", "covers no pixel"),
     ("bax:1,2,3,4", "did you mean 'box'"),
+    ("faces", "did you mean 'face'"),
+    ("face:left", "did you mean 'face'"),
     ("centre", "did you mean 'center'"),
     ("missing.png", "no mask file 'missing.png'"),
     ("file:missing.png", "no such mask"),
@@ -122,56 +123,6 @@ def test_a_wrong_spec_is_one_clear_line(spec, words):
   with pytest.raises(DataError, match=words) as info:
     parse_roi(spec, SIZE)
   assert "\n" not in str(info.value)
-
-
-def test_mask_values_are_weights(tmp_path):
-  values = np.zeros(SIZE, np.uint8)
-  values[3, 4], values[5, 6] = 255, 51
-  path = write_mask(tmp_path / "m.png", values)
-  for spec in (path, f"file:{path}"):
-    roi = parse_roi(spec, SIZE)
-    assert roi.dtype == np.float32
-    assert roi[3, 4] == 1
-    assert roi[5, 6] == pytest.approx(0.2)
-    assert roi.sum() == pytest.approx(1.2)
-
-
-def test_a_black_and_white_mask_is_zero_and_one(tmp_path):
-  values = np.zeros(SIZE, np.uint8)
-  values[:, 30:] = 255
-  path = write_mask(tmp_path / "m.png", values, "1")
-  assert set(np.unique(parse_roi(path, SIZE))) == {0, 1}
-
-
-def test_a_mask_of_another_size_names_both(tmp_path):
-  path = write_mask(tmp_path / "m.png", np.full((8, 9), 255, np.uint8))
-  with pytest.raises(DataError, match="9x8 pixels, the photo 60x40"):
-    parse_roi(path, SIZE)
-
-
-@pytest.mark.parametrize(
-  ("value", "mode", "words"),
-  [
-    (0, "L", "empty mask: .*use --roi none"),
-    (1, "L", "only 0 and 1"),
-    (255, "RGB", "has mode RGB"),
-    (255, "RGBA", "has mode RGBA"),
-    (255, "P", "has mode P"),
-  ],
-)
-def test_an_unusable_mask_is_one_clear_line(tmp_path, value, mode, words):
-  mask = np.full(SIZE, value, np.uint8)
-  path = write_mask(tmp_path / "m.png", mask, mode)
-  with pytest.raises(DataError, match=words) as info:
-    parse_roi(path, SIZE)
-  assert "\n" not in str(info.value)
-
-
-def test_a_damaged_mask_is_one_clear_line(tmp_path):
-  path = tmp_path / "m.png"
-  path.write_bytes(b"\x89PNG\r\n\x1a\n")
-  with pytest.raises(DataError, match=r"cannot be decoded|not an image"):
-    parse_roi(str(path), SIZE)
 
 
 def test_coco_unites_a_photos_objects(annotations):

@@ -72,7 +72,8 @@ def evaluate_checkpoint(
   """Evaluates a checkpoint and writes results.json, results.csv and rd.png.
 
   Args:
-    checkpoint: a folder that holds model.npz, or that file.
+    checkpoint: a name that `roijax weights` lists, a folder that holds
+      model.npz, or that file.
     settings: what to evaluate.
     out: the folder for results; by default `eval` in the checkpoint's folder,
       `runs/NAME/eval` for a file.
@@ -84,11 +85,11 @@ def evaluate_checkpoint(
     RoijaxError: photos, checkpoint, settings or the folder for results are
       missing or unfit.
   """
-  checkpoint = pathlib.Path(checkpoint)
   if out is None:
     # A file has no folder of its own; shipped weights lie in the package.
-    workdir = pathlib.Path("runs") / checkpoint.stem
-    out = (checkpoint if checkpoint.is_dir() else workdir) / "eval"
+    path = pathlib.Path(checkpoint)
+    workdir = pathlib.Path("runs") / path.stem
+    out = (path if path.is_dir() else workdir) / "eval"
   source = open_source(settings.data, settings.data_dir)
   # JAX takes a second to load: photos that do not exist are told before.
   from roijax.codec import Codec as LearnedCodec
@@ -160,7 +161,7 @@ def _photos(source: Source, count: int, spec: str | None) -> Iterator[Photo]:
     photo = source[index]
     if spec is not None and spec not in UNIFORM_SPECS:
       size = photo["image"].shape[:2]
-      roi = parse_roi(spec, size, photo["name"])
+      roi = parse_roi(spec, size, photo["name"], photo["image"])
       photo = Photo(image=photo["image"], roi=roi, name=photo["name"])
     yield photo
 

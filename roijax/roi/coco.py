@@ -48,7 +48,7 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
     raise DataError(f"no such annotations file: {path}") from error
   except OSError as error:
     raise DataError(f"cannot read {path}: {error.strerror}") from error
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise DataError(f"{path} is not JSON: {error}") from error
   try:
     images = {entry["file_name"]: entry for entry in content["images"]}
@@ -143,6 +143,8 @@ def parse(
       missing, or the entry has another size.
   """
   path, _, category = text.partition("#")
+  if not path:
+    raise DataError(f"coco:{text} names no file: write coco:FILE.json[#name]")
   annotations = _read_once(path)
   if image_path is None:
     raise DataError("coco: needs the photo's file name, which is not known")

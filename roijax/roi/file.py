@@ -5,63 +5,139 @@ import os
 import pathlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from roijax.data import images
+from roijax.data.pillow_limits import limit_pixels
 from roijax.errors import DataError
+
+# A mask may be this large, or as large as its photo.
+MAX_PIXELS = 1 << 27
+# How much the ratios of width to height may differ.
+ASPECT_TOLERANCE = 0.02
+
+_GREY_MODES = ("1", "L")
+_COLOR_MODES = ("LA", "P", "PA", "RGB", "RGBA")
 
 
 def read_mask(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
-  """Reads a one-channel image whose values 0 to 255 are weights.
+  """Reads an image whose values 0 to 255 are weights, resized to the photo.
+
+  A colour or palette image will do when all its pixels are grey, and an alpha
+  channel when it is opaque; what could mean two things is refused.
 
   Args:
     path: a grey or black-and-white image.
-    size: the photo's height and width, which the mask must have.
+    size: the photo's height and width.
 
   Returns:
-    float32 [H, W] in [0, 1].
+    float32 [H, W] in [0, 1]. A larger mask is averaged over each pixel's area,
+    a smaller one interpolated.
 
   Raises:
-    DataError: the file is missing, unreadable, in colour, deeper than 8 bits,
-      of another size than the photo, or empty.
+    DataError: the file is missing, unreadable, coloured, transparent, deeper
+      than 8 bits, animated, huge, of another aspect than the photo, or empty.
   """
-  path = pathlib.Path(path)
   try:
-    data = path.read_bytes()
+    data = pathlib.Path(path).read_bytes()
   except FileNotFoundError as error:
     raise DataError(f"no such mask: {path}") from error
-  except OSError as error:
-    raise DataError(f"cannot read {path}: {error.strerror}") from error
+  except (OSError, ValueError) as error:
+    reason = getattr(error, "strerror", None) or error
+    raise DataError(f"cannot read {path}: {reason}") from error
+  most = max(MAX_PIXELS, size[0] * size[1])
   try:
-    with Image.open(io.BytesIO(data)) as mask:
-      mode, array = mask.mode, np.array(mask.convert("L"))
+    with limit_pixels(most), Image.open(io.BytesIO(data)) as mask:
+      _check_header(mask, path, most)
+      upright = ImageOps.exif_transpose(mask)
+      _check_aspect(upright, path, size)
+      weights = _resize(_to_grey(upright, path), path, size)
   except images.DECODER_ERRORS as error:
     raise DataError(images.explain_undecodable(path, data, error)) from error
-  if mode not in ("1", "L"):
+  return weights.astype(np.float32) / np.float32(255)
+
+
+def _check_header(
+  mask: Image.Image, path: str | os.PathLike, most: int
+) -> None:
+  """Refuses what the header shows to be unfit, before any decoding."""
+  width, height = mask.size
+  if width * height > most:
     raise DataError(
-      f"the mask {path} has mode {mode}; a mask has one channel of 8 bits: "
-      "convert it, for example with "
+      f"the mask {path} is {width}x{height} pixels, more than {most:,}: make "
+      "it as large as the photo"
+    )
+  if mask.mode not in (*_GREY_MODES, *_COLOR_MODES):
+    raise DataError(
+      f"the mask {path} has mode {mask.mode}; a mask has one channel of 8 "
+      "bits: convert it, for example with "
       "`magick MASK -alpha off -colorspace Gray -depth 8 OUT.png`"
     )
-  if array.shape != tuple(size):
-    raise DataError(
-      f"the mask {path} is {array.shape[1]}x{array.shape[0]} pixels, the photo "
-      f"{size[1]}x{size[0]}: make them equal"
-    )
-  _check_values(array, path)
-  return array.astype(np.float32) / np.float32(255)
+  frames = getattr(mask, "n_frames", 1)
+  if frames > 1:
+    raise DataError(f"the mask {path} holds {frames} images: give one")
 
 
-def _check_values(array: np.ndarray, path: pathlib.Path) -> None:
-  largest = array.max()
-  if largest == 0:
+def _check_aspect(
+  mask: Image.Image, path: str | os.PathLike, size: tuple[int, int]
+) -> None:
+  """Refuses a mask that is not the photo, larger or smaller.
+
+  A pixel's difference is a matter of rounding, however small the mask.
+  """
+  (width, height), (photo_height, photo_width) = mask.size, size
+  ratio = width * photo_height / (height * photo_width)
+  rounded = (
+    abs(width - height * photo_width / photo_height) < 1
+    or abs(height - width * photo_height / photo_width) < 1
+  )
+  if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE and not rounded:
     raise DataError(
-      f"empty mask: {path} has no pixel above 0; use --roi none for an "
-      "ordinary file"
+      f"the mask {path} is {width}x{height} pixels, of another aspect than the "
+      f"photo of {photo_width}x{photo_height}: crop or draw it to match"
     )
+
+
+def _to_grey(mask: Image.Image, path: str | os.PathLike) -> Image.Image:
+  if mask.mode in _GREY_MODES and "transparency" not in mask.info:
+    return mask.convert("L")
+  red, green, blue, alpha = mask.convert("RGBA").split()
+  if alpha.getextrema() != (255, 255):
+    raise DataError(
+      f"the mask {path} is transparent in parts, so that its weights could be "
+      "its grey or its alpha: keep one, for example with `magick MASK -alpha "
+      "off OUT.png` or `magick MASK -alpha extract OUT.png`"
+    )
+  if not red.tobytes() == green.tobytes() == blue.tobytes():
+    raise DataError(
+      f"the mask {path} is coloured; a mask is grey, white where the photo "
+      "matters: convert it, for example with "
+      "`magick MASK -colorspace Gray OUT.png`"
+    )
+  return red
+
+
+def _resize(
+  mask: Image.Image, path: str | os.PathLike, size: tuple[int, int]
+) -> np.ndarray:
+  _, largest = mask.getextrema()
   if largest == 1:
     # A mask saved as 0 and 1 would be a weight of 1/255: nearly nothing.
     raise DataError(
       f"the mask {path} holds only 0 and 1, but 255 is full weight: multiply "
       "it by 255"
     )
+  height, width = size
+  if mask.size != (width, height):
+    shrinks = mask.width > width or mask.height > height
+    filters = Image.Resampling
+    mask = mask.resize(
+      (width, height), filters.BOX if shrinks else filters.BILINEAR
+    )
+  weights = np.asarray(mask)
+  if not weights.any():
+    raise DataError(
+      f"empty mask: {path} has no pixel above 0; use --roi none for an "
+      "ordinary file"
+    )
+  return weights

@@ -9,6 +9,9 @@ import numpy as np
 
 from roijax.errors import DataError
 
+# No photo is so large; larger numbers only overflow.
+LARGEST_NUMBER = 1e9
+
 # The usual stand-in for a mask on photos that have none: an ellipse that
 # covers 24.6 % of the area.
 CENTER_SEMI_AXIS = 0.28
@@ -29,9 +32,7 @@ def box(text: str, size: tuple[int, int]) -> np.ndarray:
   """
   left, top, width, height = _numbers("box:x,y,w,h", text, 4)
   _check_positive("box", text, width, height)
-  x, y = _pixel_centers(size)
-  inside = (x > left) & (x < left + width) & (y > top) & (y < top + height)
-  return _finish("box", text, inside)
+  return _finish("box", text, rasterize_box(left, top, width, height, size))
 
 
 def ellipse(text: str, size: tuple[int, int]) -> np.ndarray:
@@ -49,7 +50,7 @@ def ellipse(text: str, size: tuple[int, int]) -> np.ndarray:
   """
   cx, cy, rx, ry = _numbers("ellipse:cx,cy,rx,ry", text, 4)
   _check_positive("ellipse", text, rx, ry)
-  return _finish("ellipse", text, _inside_ellipse(cx, cy, rx, ry, size))
+  return _finish("ellipse", text, rasterize_ellipse(cx, cy, rx, ry, size))
 
 
 def polygon(text: str, size: tuple[int, int]) -> np.ndarray:
@@ -87,7 +88,7 @@ def center(size: tuple[int, int]) -> np.ndarray:
     float32 [H, W] of zeros and ones.
   """
   height, width = size
-  inside = _inside_ellipse(
+  inside = rasterize_ellipse(
     width / 2,
     height / 2,
     CENTER_SEMI_AXIS * width,
@@ -95,6 +96,48 @@ def center(size: tuple[int, int]) -> np.ndarray:
     size,
   )
   return inside.astype(np.float32)
+
+
+def rasterize_box(
+  left: float, top: float, width: float, height: float, size: tuple[int, int]
+) -> np.ndarray:
+  """Marks the pixels whose centres lie inside a box.
+
+  Args:
+    left: x of the left edge.
+    top: y of the upper edge.
+    width: its width.
+    height: its height.
+    size: the photo's height and width.
+
+  Returns:
+    bool [H, W].
+  """
+  x, y = _pixel_centers(size)
+  columns = (x > left) & (x < left + width)
+  return columns & (y > top) & (y < top + height)
+
+
+def rasterize_ellipse(
+  cx: float, cy: float, rx: float, ry: float, size: tuple[int, int]
+) -> np.ndarray:
+  """Marks the pixels whose centres lie inside an ellipse.
+
+  Args:
+    cx: x of the centre.
+    cy: y of the centre.
+    rx: the horizontal semi-axis.
+    ry: the vertical semi-axis.
+    size: the photo's height and width.
+
+  Returns:
+    bool [H, W].
+  """
+  x, y = _pixel_centers(size)
+  # Half a row's chord, in parts of rx; a large photo gets no array of floats.
+  square = 1 - np.square(np.minimum(np.abs(y - cy), 2 * ry) / ry)
+  chord = np.where(square < 0, -1, np.sqrt(np.maximum(square, 0)))
+  return np.abs(x - cx) <= rx * chord
 
 
 def rasterize_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -111,7 +154,8 @@ def rasterize_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     bool [H, W].
   """
   height, width = size
-  toggles = np.zeros((height, width + 1), np.int64)
+  # Eight bits wrap around at an even number and so keep what is asked.
+  toggles = np.zeros((height, width + 1), np.uint8)
   y = np.arange(height) + 0.5
   for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, 0), strict=True):
     # Half open in y, so that a corner on a row's centre counts once.
@@ -120,17 +164,13 @@ def rasterize_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
       crossing = x0 + (y[rows] - y0) * (x1 - x0) / (y1 - y0)
       first = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
       np.add.at(toggles, (rows, first), 1)
-  return (np.cumsum(toggles, 1)[:, :width] % 2).astype(bool)
+  np.cumsum(toggles, 1, np.uint8, out=toggles)
+  return toggles[:, :width] % 2 == 1
 
 
 def _pixel_centers(size):
   height, width = size
   return np.arange(width)[None, :] + 0.5, np.arange(height)[:, None] + 0.5
-
-
-def _inside_ellipse(cx, cy, rx, ry, size):
-  x, y = _pixel_centers(size)
-  return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
 
 
 def _numbers(form: str, text: str, count: int | None = None) -> list[float]:
@@ -141,6 +181,8 @@ def _numbers(form: str, text: str, count: int | None = None) -> list[float]:
     values = []
   if not np.isfinite(values).all() or not values:
     raise DataError(f"cannot read {kind}:{text}: write {form} with numbers")
+  if max(map(abs, values)) > LARGEST_NUMBER:
+    raise DataError(f"{kind}:{text}: numbers are pixels, at most 1e9")
   if count is not None and len(values) != count:
     raise DataError(f"{kind}:{text} has {len(values)} numbers; write {form}")
   return values

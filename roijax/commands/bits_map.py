@@ -1,0 +1,157 @@
+"""Where a file's bits are, drawn: in the terminal, or as PNG."""
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+  from rich.console import Console
+  from rich.text import Text
+
+_CELL = 16
+_COLUMNS = 64
+_SHADES = " ░▒▓█"
+_PLAIN_SHADES = " .:-=+*#%@"
+_KEY = 24
+
+# From nothing to much: dark blue, violet, red, orange, pale yellow, with the
+# lightness ascending evenly, so that it reads in grey too.
+_ANCHORS = np.array(
+  [
+    [8, 10, 40],
+    [62, 22, 108],
+    [134, 36, 110],
+    [202, 66, 76],
+    [244, 132, 40],
+    [250, 206, 84],
+    [255, 252, 208],
+  ],
+  float,
+)
+
+
+def bits_per_pixel(cells: np.ndarray, height: int, width: int) -> np.ndarray:
+  """The map of a photo, without the padding around it.
+
+  Args:
+    cells: bits of each 16x16 pixels, as `Codec.measure_cells` gives them.
+    height: of the photo in pixels.
+    width: likewise.
+
+  Returns:
+    float [ceil(height / 16), ceil(width / 16)], bits per pixel.
+  """
+  rows, columns = -(-height // _CELL), -(-width // _CELL)
+  return cells[:rows, :columns] / _CELL**2
+
+
+def print_map(density: np.ndarray, console: "Console") -> None:
+  """Draws a map in at most 64 columns, with a legend below it.
+
+  A line stands for two rows of the map: half blocks in colours where the
+  console has them, else shades, else ASCII.
+
+  Args:
+    density: bits per pixel, as `bits_per_pixel` gives them.
+    console: where to; decides what can be shown.
+  """
+  shrunk = _shrink(density, _COLUMNS)
+  if len(shrunk) % 2:
+    shrunk = np.pad(shrunk, ((0, 1), (0, 0)), mode="edge")
+  top = float(shrunk.max())
+  scaled = shrunk / top if top > 0 else shrunk
+  pairs = list(zip(scaled[0::2], scaled[1::2], strict=True))
+  unicode = "utf" in console.encoding.lower()
+  # Sixteen colours are no ramp.
+  if console.color_system in ("256", "truecolor") and unicode:
+    lines = [_half_blocks(*pair) for pair in pairs]
+    key = _half_blocks(*[np.linspace(0, 1, _KEY)] * 2)
+  else:
+    shades = _SHADES if unicode else _PLAIN_SHADES
+    lines = [_shade(np.mean(pair, axis=0), shades) for pair in pairs]
+    key = shades
+  for line in lines:
+    console.print(line, highlight=False, soft_wrap=True)
+  legend = ("0 ", key, f" {top:.3g} bits per pixel")
+  console.print(*legend, sep="", highlight=False, soft_wrap=True)
+
+
+def draw_png(density: np.ndarray, height: int, width: int) -> bytes:
+  """Draws a map at the photo's size, with a legend below it.
+
+  Args:
+    density: bits per pixel, as `bits_per_pixel` gives them.
+    height: of the photo in pixels.
+    width: likewise.
+
+  Returns:
+    A PNG file.
+  """
+  from PIL import Image, ImageDraw, ImageFont
+
+  # A small photo is enlarged, that the legend has room; a huge one shrunk.
+  factor = max(1, math.ceil(320 / width)) / max(1, math.ceil(width / 2048))
+  factor = min(factor, 4096 / height)
+  size = max(1, round(width * factor)), max(1, round(height * factor))
+  top = float(density.max())
+  scaled = density / top if top > 0 else density
+  rows = np.arange(size[1]) / factor // _CELL
+  columns = np.arange(size[0]) / factor // _CELL
+  rows = np.minimum(rows, len(density) - 1).astype(int)
+  columns = np.minimum(columns, density.shape[1] - 1).astype(int)
+  drawn = _colours(scaled)[rows[:, None], columns[None]]
+  text = max(12, min(size[0] // 40, 40))
+  canvas = Image.new("RGB", (max(size[0], 320), size[1] + 2 * text), "white")
+  canvas.paste(Image.fromarray(drawn), (0, 0))
+  pen = ImageDraw.Draw(canvas)
+  font = ImageFont.load_default(text)
+  middle = size[1] + text
+  pen.text((text // 2, middle), "0", "black", font, "lm")
+  length = canvas.width // 3
+  key = _colours(np.linspace(0, 1, length))[None].repeat(text, 0)
+  left = 2 * text
+  canvas.paste(Image.fromarray(key), (left, middle - text // 2))
+  label = f"{top:.3g} bits per pixel"
+  pen.text((left + length + text // 2, middle), label, "black", font, "lm")
+  stream = io.BytesIO()
+  canvas.save(stream, "PNG", optimize=True)
+  return stream.getvalue()
+
+
+def _shrink(density: np.ndarray, columns: int) -> np.ndarray:
+  """Means of equal squares, so that the map has at most so many columns."""
+  step = -(-density.shape[1] // columns)
+  rows = np.arange(0, density.shape[0], step)
+  summed = np.add.reduceat(density, rows, axis=0)
+  starts = np.arange(0, density.shape[1], step)
+  summed = np.add.reduceat(summed, starts, axis=1)
+  heights = np.minimum(density.shape[0] - rows, step)
+  widths = np.minimum(density.shape[1] - starts, step)
+  return summed / (heights[:, None] * widths[None])
+
+
+def _colours(values: np.ndarray) -> np.ndarray:
+  """uint8 [..., 3] of values in 0 to 1."""
+  places = np.linspace(0, 1, len(_ANCHORS))
+  channels = [np.interp(values, places, _ANCHORS[:, c]) for c in range(3)]
+  return np.round(np.stack(channels, -1)).astype(np.uint8)
+
+
+def _half_blocks(upper: np.ndarray, lower: np.ndarray) -> "Text":
+  """One line of a terminal, two rows of the map."""
+  from rich.color import Color
+  from rich.style import Style
+  from rich.text import Text
+
+  line = Text()
+  for above, below in zip(_colours(upper), _colours(lower), strict=True):
+    colours = Color.from_rgb(*above), Color.from_rgb(*below)
+    line.append("▀", Style(color=colours[0], bgcolor=colours[1]))
+  return line
+
+
+def _shade(row: np.ndarray, shades: str) -> str:
+  steps = np.round(row * (len(shades) - 1)).astype(int)
+  return "".join(shades[step] for step in steps)
