@@ -23,6 +23,13 @@ from roijax.programs import Programs
 from roijax.tiling import pad_edges, pad_zeros, scale
 
 SYMBOL_MAX = 2**30
+Y_STEPS = 1 << 12
+"""What synthesis gets of y_hat is rounded to so many steps.
+
+Two machines differ in a mean's last digits; float32 would show them in a
+pixel here and there.
+"""
+
 _PER_CELL = 4
 
 
@@ -46,7 +53,8 @@ class Walk:
   """One photo's symbols in the order of coding.
 
   Attributes:
-    y_hat: float32 [h, w, M], filled as groups are walked.
+    y_hat: float32 [h, w, M], multiples of 1 / `Y_STEPS`, filled as groups are
+      walked.
     z_hat: float32 [h / 4, w / 4, N], likewise.
     h: float32 [h, w, D], what the hyper-synthesis made of it.
     cells: bits of each position of y by the tables, z's spread evenly over
@@ -120,7 +128,8 @@ class Walk:
     if self.h is None:
       self.h = np.empty((*self.y_hat.shape[:2], h.shape[-1]), np.float32)
     self.h[inside] = h[0, :height, :width]
-    self.y_hat[inside] = y_hat[0, :height, :width]
+    known = y_hat[0, :height, :width]
+    self.y_hat[inside] = np.round(known * Y_STEPS) / Y_STEPS
     if self.cells is not None:
       bits = self.z_tables.bits(z_symbols.ravel(), channel_indexes(z_symbols))
       self.cells[inside] += bits.sum() / (height * width)
