@@ -22,13 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roijax.coding import container
+from roijax.coding.container import DEFAULT_BACKGROUND, MAX_PIXELS
 from roijax.errors import DataError
 
 if TYPE_CHECKING:
   from roijax.codec import Codec
-
-DEFAULT_BACKGROUND = 0.25
-MAX_PIXELS = 1 << 27
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,8 @@ def load(weights: str | os.PathLike | None = None) -> "Codec":
 
   Returns:
     A `roijax.codec.Codec`, for whoever codes many photos or wants the account
-    of the bits.
+    of the bits. Where no folder is set for JAX's compilation cache, loading
+    sets the user's.
 
   Raises:
     CheckpointError: missing or damaged.
@@ -98,7 +97,7 @@ def load(weights: str | os.PathLike | None = None) -> "Codec":
 
 def compress(
   image: Any,
-  roi: np.ndarray | str | Sequence[str] | None = None,
+  roi: np.ndarray | str | os.PathLike | Sequence[str] | None = None,
   *,
   quality: float | None = None,
   background: float = DEFAULT_BACKGROUND,
@@ -107,6 +106,7 @@ def compress(
   dilate: float = 0.0,
   keep_mask: bool = False,
   strip: bool = False,
+  max_pixels: int = MAX_PIXELS,
 ) -> bytes:
   """Codes a picture.
 
@@ -124,6 +124,7 @@ def compress(
     dilate: how far the region's edge moves outward, in pixels.
     keep_mask: whether the file is to hold the region too.
     strip: whether to leave out colour profile and Exif.
+    max_pixels: a picture file that claims more is refused.
 
   Returns:
     The content of a `.roij` file.
@@ -142,7 +143,7 @@ def compress(
   from roijax.boxed import make_boxes
   from roijax.data.picture import make_picture
 
-  picture = make_picture(image)
+  picture = make_picture(image, max_pixels=max_pixels)
   path = image if isinstance(image, str | os.PathLike) else None
   region = _make_region(roi, picture.image, path, feather, dilate)
   return load(weights).compress(
@@ -178,7 +179,7 @@ def decompress(
   from roijax.boxed import read_plane
   from roijax.weights import index
 
-  found = container.read(data)
+  found = _read(data)
   if weights is None:
     path = index.find_by_fingerprint(found.header.fingerprint)
     codec = _load(str(path))
@@ -197,7 +198,7 @@ def inspect(data: bytes) -> Info:
   Raises:
     BitstreamError: it is no such file, or damaged.
   """
-  found = container.read(data)
+  found = _read(data)
   header = found.header
   return Info(
     format_version=container.VERSION,
@@ -215,6 +216,15 @@ def inspect(data: bytes) -> Info:
     symbols_crc=f"{found.symbols_crc:08x}",
     file_crc=data[-4:][::-1].hex(),
   )
+
+
+def _read(data: bytes) -> container.Container:
+  if not isinstance(data, bytes | bytearray | memoryview):
+    raise DataError(
+      f"give the content of a .roij file as bytes, not {type(data).__name__}:"
+      " pathlib.Path(...).read_bytes() has it"
+    )
+  return container.read(bytes(data))
 
 
 @functools.lru_cache(maxsize=4)
@@ -241,10 +251,17 @@ def _make_region(roi, image, path, feather, dilate) -> np.ndarray | None:
     region = roi.astype(np.float32)
     if not (region.min() >= 0 and region.max() <= 1):
       raise DataError("roi values must lie in 0 to 1")
+    if not region.any():
+      raise DataError("the roi map is zero everywhere: give None for no region")
     return spread(region, dilate, feather)
   from roijax.roi.spec import unite
 
-  specs = [roi] if isinstance(roi, str) else list(roi)
+  specs = [roi] if isinstance(roi, str | os.PathLike) else list(roi)
+  if not specs or not all(isinstance(s, str | os.PathLike) for s in specs):
+    raise DataError(
+      "roi is an array [H, W], a spec such as 'face', or several specs"
+    )
+  specs = [os.fspath(spec) for spec in specs]
   return unite(
     specs, image.shape[:2], path, image, dilate=dilate, feather=feather
   )

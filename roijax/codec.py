@@ -12,6 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 
 from roijax import tiling
@@ -24,10 +25,6 @@ from roijax.programs import Programs, cache_folder, use_compilation_cache
 from roijax.walk import Decoding, Encoding, Walk
 from roijax.weights import index
 from roijax.weights.archive import Weights, load_weights
-
-DEFAULT_BACKGROUND = 0.25
-MAX_PIXELS = 1 << 27
-"""What is decoded without being asked for more."""
 
 Progress = Callable[[float], None]
 
@@ -109,6 +106,10 @@ class Codec:
     if not keep_programs:
       use_compilation_cache()
       return cls(weights)
+    if jax.default_backend() != "cpu":
+      # Whole programs are kept for CPUs alone; JAX's own cache does the rest.
+      use_compilation_cache()
+      return cls(weights)
     # Programs take the weights as arguments: one model, many trainings.
     identity = f"{weights.system} {sorted(weights.model.items())}"
     return cls(weights, Executables(cache_folder() / "programs", identity))
@@ -129,7 +130,7 @@ class Codec:
     roi: np.ndarray | None = None,
     *,
     quality: float | None = None,
-    background: float = DEFAULT_BACKGROUND,
+    background: float = container.DEFAULT_BACKGROUND,
     boxes: Sequence[Box] = (),
     progress: Progress | None = None,
   ) -> bytes:
@@ -159,7 +160,7 @@ class Codec:
     roi: np.ndarray | None = None,
     *,
     quality: float | None = None,
-    background: float = DEFAULT_BACKGROUND,
+    background: float = container.DEFAULT_BACKGROUND,
     boxes: Sequence[Box] = (),
     progress: Progress | None = None,
   ) -> Encoded:
@@ -235,7 +236,7 @@ class Codec:
     self,
     data: bytes,
     *,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = container.MAX_PIXELS,
     progress: Progress | None = None,
   ) -> np.ndarray:
     """Decodes a file.
@@ -269,7 +270,7 @@ class Codec:
     )
 
   def measure_cells(
-    self, data: bytes, *, max_pixels: int = MAX_PIXELS
+    self, data: bytes, *, max_pixels: int = container.MAX_PIXELS
   ) -> np.ndarray:
     """Where the bits of a file are; see `Encoded.cells`.
 
@@ -313,7 +314,9 @@ class Codec:
     return walk
 
 
-def check_pixels(header: container.Header, limit: int = MAX_PIXELS) -> None:
+def check_pixels(
+  header: container.Header, limit: int = container.MAX_PIXELS
+) -> None:
   """Refuses a file that claims to be larger than its reader allows.
 
   Raises:

@@ -78,6 +78,11 @@ def split_windows(height: int, width: int, halo: int) -> Iterator[Window]:
       yield Window(rows, columns, core_rows, core_columns, canvas)
 
 
+def latent_size(height: int, width: int) -> tuple[int, int]:
+  """Rows and columns of y that are coded: those that touch the photo."""
+  return -(-height // STRIDE), -(-width // STRIDE)
+
+
 def scale(cells: slice, factor: int) -> slice:
   """The same stretch in units of which a cell has `factor`."""
   return slice(cells.start * factor, cells.stop * factor)
@@ -122,15 +127,13 @@ def transform(
     progress: called with the share that is done.
 
   Returns:
-    float32 [h, w, M] and [h, w, 1], h and w in whole cells.
+    float32 [h, w, M] and [h, w, 1], with h and w of `latent_size`.
 
   Raises:
     DataError: the network gave values that are not finite.
   """
   height, width = image.shape[:2]
-  rows, columns = (
-    groups.count_cells(side) * _PER_CELL for side in (height, width)
-  )
+  rows, columns = latent_size(height, width)
   y, pooled = None, np.ones((rows, columns, 1), np.float32)
   windows = list(split_windows(height, width, ANALYSIS_HALO))
   for number, window in enumerate(windows):
@@ -152,9 +155,11 @@ def transform(
     if y is None:
       y = np.empty((rows, columns, found.shape[-1]), np.float32)
     there, here = _core(window, _PER_CELL)
-    y[there] = found[here]
+    target = y[there]
+    inside = np.s_[: target.shape[0], : target.shape[1]]
+    target[...] = found[here][inside]
     if roi is not None:
-      pooled[there] = _pool(importance[..., 0])[here][..., None]
+      pooled[there][..., 0] = _pool(importance[..., 0])[here][inside]
     if progress is not None:
       progress((number + 1) / len(windows))
   assert y is not None
@@ -230,7 +235,7 @@ def pool_map(roi: np.ndarray) -> np.ndarray:
     roi: float [H, W].
 
   Returns:
-    float32 [h, w], h and w in whole cells.
+    float32 [h, w], with h and w of `latent_size`.
   """
-  sides = [groups.count_cells(side) * CELL for side in roi.shape]
+  sides = [side * STRIDE for side in latent_size(*roi.shape)]
   return _pool(pad_edges(roi.astype(np.float32), *sides))

@@ -20,7 +20,7 @@ from roijax.coding.tables import Tables
 from roijax.errors import BitstreamError
 from roijax.models.flow import Flow
 from roijax.programs import Programs
-from roijax.tiling import pad_edges, pad_zeros, scale
+from roijax.tiling import latent_size, pad_edges, pad_zeros, scale
 
 SYMBOL_MAX = 2**30
 Y_STEPS = 1 << 12
@@ -77,7 +77,7 @@ class Walk:
     self.z_tables, self.y_tables = z_tables, y_tables
     self.size = size
     rows, columns = map(groups.count_cells, size)
-    dims = rows * _PER_CELL, columns * _PER_CELL
+    dims = latent_size(*size)
     self.y_hat = np.zeros((*dims, model.latent_channels), np.float32)
     self.z_hat = np.zeros((rows, columns, len(z_tables)), np.float32)
     self.h: np.ndarray | None = None
@@ -109,7 +109,9 @@ class Walk:
     canvas = groups.pick_canvas(group.rows, group.columns)
     h = self.programs.hyper_synthesise(pad_zeros(z_symbols, *canvas)[None])
     dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
-    height, width = group.rows * _PER_CELL, group.columns * _PER_CELL
+    inside = scale(cells[0], _PER_CELL), scale(cells[1], _PER_CELL)
+    # What lies beyond the photo is not coded.
+    height, width = self.y_hat[inside].shape[:2]
     y_hat = np.zeros((1, *dims, self.model.latent_channels))
     top, left = group.row * _PER_CELL, group.column * _PER_CELL
     for one in self.model.passes(height, width, dims):
@@ -124,7 +126,6 @@ class Walk:
       if self.cells is not None:
         bits = self.y_tables.bits(symbols, indexes).sum(axis=1)
         self.cells[place[0][:, 0], place[1][:, 0]] += bits
-    inside = scale(cells[0], _PER_CELL), scale(cells[1], _PER_CELL)
     if self.h is None:
       self.h = np.empty((*self.y_hat.shape[:2], h.shape[-1]), np.float32)
     self.h[inside] = h[0, :height, :width]
@@ -153,7 +154,7 @@ class Walk:
         pad_zeros(self.y_hat[y_place], *dims)[None],
       )
       total += bits_z[0, : group.rows, : group.columns].sum()
-      height, width = group.rows * _PER_CELL, group.columns * _PER_CELL
+      height, width = self.y_hat[y_place].shape[:2]
       total += bits_y[0, :height, :width].sum()
     return float(total)
 

@@ -7,22 +7,29 @@ import pytest
 from PIL import Image
 from smoke_model import ROOT
 
+import roijax
 from roijax.codec import Codec
 from roijax.coding import container
+from roijax.weights import index
 
 FOLDER = ROOT / "tests" / "golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.roij"))
 
 # What was written then. A test that fails here has changed the format.
 DIGESTS = {
-  "boxes": "ad9827f2b633c57a",
-  "grey": "bbc9b542b398b4b4",
-  "groups": "2a825f5481ab1183",
-  "pixel": "3572e7a6c991974e",
-  "plain": "8eee5481d4cf3ed7",
-  "region": "8526215075a99124",
+  "boxes": "34f76a95222692a9",
+  "ggm-small-1": "4771c79ee2f4e1ee",
+  "grey": "42b42c6543b160ab",
+  "groups": "5fa0253ca6c9c0e9",
+  "list": "8addf2cfe1f7ff6f",
+  "pixel": "06fb39849109cc39",
+  "plain": "abed761947e6b095",
+  "region": "b3f2a6969dc7e42f",
   "weights": "407729688467106c",
 }
+
+
+SHIPPED = [name for name in NAMES if name.startswith("ggm-")]
 
 
 @pytest.fixture(name="codec", scope="module")
@@ -46,7 +53,8 @@ def test_a_file_of_then_decodes_now(codec, name):
   data = (FOLDER / f"{name}.roij").read_bytes()
   # That the symbols are those of then, the file's own checksum tells: where
   # they differ, this raises.
-  found = codec.decompress(data)
+  decompress = roijax.decompress if name in SHIPPED else codec.decompress
+  found = decompress(data)
   expected = np.asarray(Image.open(FOLDER / f"{name}.png"))
   assert found.shape == expected.shape
   assert np.abs(found.astype(int) - expected).max() <= 1
@@ -55,13 +63,26 @@ def test_a_file_of_then_decodes_now(codec, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_container_of_then_is_written_alike_now(name):
   data = (FOLDER / f"{name}.roij").read_bytes()
-  found = container.read(data)
-  again = container.read(container.write(found))
-  assert again == found
+  again = container.write(container.read(data))
+  # Another zlib may deflate a profile otherwise.
+  if name == "boxes":
+    assert container.read(again) == container.read(data)
+  else:
+    assert again == data
 
 
-def test_boxes_of_then_are_read_now():
-  found = container.read((FOLDER / "boxes.roij").read_bytes())
-  assert [box.kind for box in found.boxes] == ["icc", "exif", "alpha", "mask"]
-  assert len(container.read((FOLDER / "groups.roij").read_bytes()).streams) == 2
-  assert container.read((FOLDER / "grey.roij").read_bytes()).header.grey
+def test_what_a_file_can_hold_is_there():
+  found = {
+    name: container.read((FOLDER / f"{name}.roij").read_bytes())
+    for name in NAMES
+  }
+  kinds = [box.kind for box in found["boxes"].boxes]
+  assert kinds == ["icc", "exif", "alpha", "mask"]
+  assert len(found["groups"].streams) == 2
+  assert found["grey"].header.grey
+  assert len(found["list"].boundary) > 5
+
+
+def test_every_shipped_model_has_a_file():
+  in_box = {one.name for one in index.describe() if one.in_box}
+  assert in_box == set(SHIPPED)

@@ -148,7 +148,7 @@ def test_groups_decode_to_what_was_coded(smoke_codec, monkeypatch):
   back = smoke_codec.decompress(encoded.data)
   whole = encoded.cells.sum()
   np.testing.assert_allclose(encoded.bits_roi + encoded.bits_bg, whole)
-  assert encoded.cells.shape == (12, 16)
+  assert encoded.cells.shape == (9, 13)
   assert (encoded.cells > 0).all()
   assert encoded.bits_likelihood > 0
   monkeypatch.setattr(groups, "GROUP_CELLS", 16)

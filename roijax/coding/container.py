@@ -24,6 +24,11 @@ MAX_SIDE = 65535
 QUALITY_STEPS = 32
 BACKGROUND_STEPS = 255
 WORD = 4
+DEFAULT_BACKGROUND = 0.25
+"""The level that is taken when none is asked for."""
+
+MAX_PIXELS = 1 << 27
+"""What readers let in when they are not asked for more."""
 
 _CRC_BYTES = 4
 _GREY, _BOUNDARY, _BOXES = 1, 2, 4

@@ -80,12 +80,15 @@ def _unflatten(flat: Mapping[str, np.ndarray]) -> dict:
   return tree
 
 
-def _fingerprint(config: str, halves: Mapping[str, np.ndarray]) -> bytes:
-  digest = hashlib.sha256(f"roij {container.VERSION} {config}".encode())
-  for path in sorted(halves):
-    array = halves[path]
+def _fingerprint(file: Mapping[str, np.ndarray]) -> bytes:
+  """Names all that a decoder takes from a file; see docs/format.md."""
+  config = file["config"].tobytes()
+  digest = hashlib.sha256(f"roij {container.VERSION} ".encode() + config)
+  for path in sorted(set(file) - {"config"}):
+    array = file[path]
     digest.update(f"{path} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array, "<f2").tobytes())
+    kind = "<f2" if path.startswith("weights/") else "<i8"
+    digest.update(np.ascontiguousarray(array, kind).tobytes())
   return digest.digest()[:8]
 
 
@@ -184,7 +187,7 @@ def parse_weights(data: bytes, name: str) -> Weights:
       config["model"],
       _unflatten({k: v.astype(np.float32) for k, v in halves.items()}),
       tables.Tables.from_arrays(_arrays(file, "tables/")),
-      _fingerprint(_config_text(file), halves),
+      _fingerprint(file),
     )
 
 
@@ -199,10 +202,7 @@ def read_identity(path: str | os.PathLike) -> Identity:
   """
   path = find_file(path)
   with _telling(str(path)), _open(_read(path)) as file:
-    halves = _arrays(file, "weights/")
-    return Identity(
-      _config(file)["system"], _fingerprint(_config_text(file), halves)
-    )
+    return Identity(_config(file)["system"], _fingerprint(file))
 
 
 def _read(path: pathlib.Path) -> bytes:
