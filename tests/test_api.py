@@ -95,7 +95,10 @@ def test_regions_are_arrays_or_specs(smoke_path, photo):
   [
     (np.zeros((3, 3)), {}, "one size"),
     (np.full((90, 120), 2.0), {}, "0 to 1"),
+    (np.zeros((90, 120)), {}, "zero everywhere"),
     ("bax:1,2,3,4", {}, "did you mean 'box'"),
+    ([], {}, "or several specs"),
+    ([1, 2], {}, "or several specs"),
     (None, {"feather": 3}, "give one with roi="),
   ],
 )
@@ -113,5 +116,9 @@ def test_bad_files_and_weights_are_told(smoke_path, photo):
     roijax.decompress(data, weights=smoke_path, max_pixels=100)
   with pytest.raises(BitstreamError):
     roijax.inspect(data[:-1])
+  with pytest.raises(DataError, match="not str"):
+    roijax.inspect("a.roij")  # pyright: ignore
+  with pytest.raises(DataError, match="not PosixPath"):
+    roijax.decompress(ROOT)  # pyright: ignore
   with pytest.raises(CheckpointError, match="ggm-small-1"):
     roijax.load("ggm-smal-1")

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from roijax.coding.coder import Decoder, Encoder
 from roijax.coding.tables import Tables, load_tables, make_tables
@@ -49,6 +51,38 @@ def test_symbols_return_and_cost_what_the_tables_say():
     bits = sum(tables.bits(s, i).sum() for s, i, _ in calls)
     size = len(round_trip(calls))
     assert abs(size - bits / 8) <= 1e-3 * bits / 8 + 16
+
+
+_TABLES = load_tables()
+_SYMBOLS = st.one_of(
+  st.integers(-3, 3), st.integers(-2000, 2000), st.integers(-(2**31), 2**31 - 1)
+)
+_CALLS = st.lists(
+  st.lists(st.tuples(_SYMBOLS, st.integers(0, len(_TABLES) - 1)), max_size=40),
+  max_size=5,
+)
+
+
+@given(_CALLS)
+def test_whatever_is_coded_returns(calls):
+  arrays = []
+  for call in calls:
+    pairs = np.array(call, np.int64).reshape(-1, 2)
+    symbols, indexes = pairs[:, 0].astype(np.int32), pairs[:, 1]
+    arrays.append((symbols, indexes, _TABLES))
+  round_trip(arrays)
+
+
+@given(st.binary(max_size=64), _CALLS)
+def test_any_bytes_decode_or_raise(data, calls):
+  try:
+    decoder = Decoder(data)
+    for call in calls:
+      indexes = np.array([index for _, index in call], np.int64)
+      assert decoder.decode(indexes, _TABLES).shape == indexes.shape
+    decoder.finish()
+  except BitstreamError as error:
+    assert "\n" not in str(error)
 
 
 def test_escapes_return_from_anywhere_in_int32():
