@@ -22,7 +22,7 @@ from roijax.errors import BitstreamError, ConfigError, DataError
 from roijax.executables import Executables
 from roijax.models.registry import build_model
 from roijax.programs import Programs, cache_folder, use_compilation_cache
-from roijax.walk import Decoding, Encoding, Walk
+from roijax.walk import DISAGREEMENT, Decoding, Encoding, Walk
 from roijax.weights import index
 from roijax.weights.archive import Weights, load_weights
 
@@ -309,7 +309,11 @@ class Codec:
     check_pixels(header, max_pixels)
     walk = self._walk(header, count_bits)
     direction = Decoding(walk, found)
-    walk.run(direction, progress)
+    try:
+      walk.run(direction, progress)
+    except BitstreamError as error:
+      # The checksum was right: what fails now is no damage on the way here.
+      raise BitstreamError(f"{DISAGREEMENT} ({error})") from error
     direction.close(found.symbols_crc)
     return walk
 

@@ -23,6 +23,16 @@ from roijax.programs import Programs
 from roijax.tiling import latent_size, pad_edges, pad_zeros, scale
 
 SYMBOL_MAX = 2**30
+DISAGREEMENT = (
+  "the file is whole, but this machine computes other coding tables than the "
+  "one that made it; please report both"
+)
+
+DISAGREEMENT = (
+  "the file is whole, but this machine computes other coding tables than the "
+  "one that made it; please report both"
+)
+
 Y_STEPS = 1 << 12
 """What synthesis gets of y_hat is rounded to so many steps.
 
@@ -281,10 +291,7 @@ class Decoding:
     if self._next:
       raise BitstreamError("the file is damaged: a close call has no place")
     if self._walk.symbols_crc != stated_crc:
-      raise BitstreamError(
-        "the file is whole, but this machine computes other coding tables "
-        "than the one that made it; please report both"
-      )
+      raise BitstreamError(DISAGREEMENT)
 
 
 def _in_order(boundary, count: int):

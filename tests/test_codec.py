@@ -1,15 +1,11 @@
 """Real files: exact, of the foretold size, and safe against damage."""
 
 import dataclasses
-import os
-import platform
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
-from smoke_model import ROOT, read_photo
+from smoke_model import read_photo
 
 from roijax.codec import Codec
 from roijax.coding import container
@@ -238,45 +234,6 @@ def test_the_list_of_close_calls_is_obeyed(
 
 def test_the_usual_file_lists_no_close_call(smoke_codec, photo, roi):
   assert smoke_codec.compress_detailed(photo, roi).boundary == 0
-
-
-_DECODE = """
-import sys
-import numpy as np
-from roijax.codec import Codec
-data = open(sys.argv[2], "rb").read()
-np.save(sys.argv[3], Codec.load(sys.argv[1]).decompress(data))
-"""
-
-
-@pytest.mark.skipif(
-  platform.machine() not in ("x86_64", "AMD64"), reason="x86 instruction sets"
-)
-@pytest.mark.parametrize("instructions", ["SSE4_2", "AVX2"])
-def test_a_file_decodes_with_other_instructions(
-  smoke_codec, smoke_path, data, tmp_path, instructions
-):
-  (tmp_path / "a.roij").write_bytes(data)
-  subprocess.run(
-    [
-      sys.executable,
-      "-c",
-      _DECODE,
-      smoke_path,
-      tmp_path / "a.roij",
-      tmp_path / "back.npy",
-    ],
-    cwd=ROOT,
-    env={
-      **os.environ,
-      "XLA_FLAGS": f"--xla_cpu_max_isa={instructions}",
-      "JAX_ENABLE_COMPILATION_CACHE": "false",
-    },
-    check=True,
-  )
-  back = np.load(tmp_path / "back.npy").astype(int)
-  # The symbols are exactly equal, or it had raised; pixels may round.
-  assert np.abs(back - smoke_codec.decompress(data)).max() <= 1
 
 
 def test_a_loaded_codec_says_what_it_can(smoke_codec, smoke_path):
