@@ -72,7 +72,7 @@ def read_plane(content: "Container", kind: str) -> np.ndarray:
   Raises:
     BitstreamError: it is no PNG, or not a grey one of the photo's size.
   """
-  from PIL import Image
+  from PIL import Image, UnidentifiedImageError
 
   from roijax.data.pillow_limits import limit_pixels
 
@@ -90,6 +90,8 @@ def read_plane(content: "Container", kind: str) -> np.ndarray:
       claim = f"is {plane.width}x{plane.height}, mode {plane.mode}"
   except Image.DecompressionBombError:
     claim = "is larger than the photo"
+  except UnidentifiedImageError:
+    claim = "is no PNG"
   except Exception as error:
     # Damage makes Pillow's reader raise whatever its parsing runs into.
     claim = "is damaged: " + " ".join(str(error).split())

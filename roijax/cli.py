@@ -18,6 +18,7 @@ from roijax.commands import (
   decompress,
   evaluate,
   info,
+  options,
   plot,
   streams,
   weights,
@@ -39,9 +40,11 @@ Examples:
   rich_markup_mode=None,
   pretty_exceptions_enable=False,
 )
-app.command(epilog=compress.EPILOG)(compress.compress)
+app.command(cls=options.RegionCommand, epilog=compress.EPILOG)(
+  compress.compress
+)
 app.command(epilog=decompress.EPILOG)(decompress.decompress)
-app.command(epilog=info.EPILOG)(info.info)
+app.command(cls=options.RegionCommand, epilog=info.EPILOG)(info.info)
 app.command("eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.add_typer(plot.app, name="plot")
 app.add_typer(weights.app, name="weights")

@@ -28,11 +28,6 @@ DISAGREEMENT = (
   "one that made it; please report both"
 )
 
-DISAGREEMENT = (
-  "the file is whole, but this machine computes other coding tables than the "
-  "one that made it; please report both"
-)
-
 Y_STEPS = 1 << 12
 """What synthesis gets of y_hat is rounded to so many steps.
 

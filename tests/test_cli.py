@@ -16,6 +16,7 @@ from jpeg_codec import FINGERPRINT, JpegCodec
 from PIL import Image
 
 from roijax.coding import container
+from roijax.data import images
 from roijax.weights import index
 
 
@@ -243,14 +244,70 @@ def test_a_target_out_of_reach_is_told(roijax):
   assert "note: the target was not used up" in out
 
 
+def _write_heavy_photo():
+  """Transparency that does not shrink, and a long description."""
+  exif = Image.Exif()
+  exif[0x010E] = np.random.default_rng(0).bytes(400).hex()
+  photo = _open("photo.png")
+  photo.putalpha(Image.effect_noise(photo.size, 90))
+  photo.save("heavy.png", exif=exif)
+
+
+def test_boxes_that_keep_a_target_out_of_reach_are_told(roijax):
+  _write_heavy_photo()
+  region = ("--roi", "center", "--keep-mask")
+  assert roijax("compress", "heavy.png", "--quality", 0, *region)[0] == 0
+  sizes = {box.kind: box.size or 0 for box in _read("heavy.roij").boxes}
+  # With half of what the boxes take, it could be met.
+  target = os.path.getsize("heavy.roij") - sum(sizes.values()) // 2
+  again = ("compress", "heavy.png", "--overwrite", "--target-size", target)
+  code, _, err = roijax(*again, *region)
+  assert code == 2
+  for told in (
+    f"{sizes['exif']:,} of them are colour profile and Exif (--strip",
+    f"{sizes['alpha']:,} of them are transparency (",
+    f"{sizes['mask']:,} of them are the region (leave --keep-mask out)",
+  ):
+    assert told in err
+  assert "fewer pixels" not in err
+  assert "Exif" not in roijax(*again, *region, "--strip")[2]
+  # Boxes are not what makes this one hopeless.
+  _write_rich_photo()
+  code, _, err = roijax("compress", "rich.png", "--target-size", 20, "--strip")
+  assert code == 2
+  assert "fewer pixels" in err
+
+
+@pytest.mark.parametrize("suffix", images.SUFFIXES)
+@pytest.mark.parametrize("block", [b"garbage", b"II*\0", b"x" * 99])
+def test_a_damaged_exif_box_keeps_no_format_from_being_written(
+  roijax, suffix, block
+):
+  _compress(roijax)
+  found = _read()
+  boxes = (container.Box("exif", block),)
+  made = container.Container(found.header, (), found.streams, 7, boxes)
+  pathlib.Path("a.roij").write_bytes(container.write(made))
+  code, out, err = roijax("decompress", "a.roij", "-o", f"b{suffix}")
+  assert (code, err) == (0, "")
+  kept = suffix in (".png", ".jpg", ".jpeg", ".webp")
+  assert ("note: its" in out and "Exif block is left out" in out) != kept
+  assert _open(f"b{suffix}").size == (WIDTH, HEIGHT)
+
+
 @pytest.mark.parametrize(
   ("text", "size"),
   [
     ("40k", 40000),
     ("1.5M", 1500000),
-    ("64KiB", 65536),
     ("7", 7),
-    ("2kb", 2000),
+    ("7B", 7),
+    *((text, 3 * 10**3) for text in ("3k", "3K", "3kB")),
+    *((text, 3 * 10**6) for text in ("3m", "3M", "3 MB")),
+    *((text, 3 * 10**9) for text in ("3g", "3G", "3GB")),
+    *((text, 3 << 10) for text in ("3ki", "3Ki", "3KiB")),
+    *((text, 3 << 20) for text in ("3mi", "3Mi", "3MiB")),
+    *((text, 3 << 30) for text in ("3gi", "3Gi", "3GiB")),
   ],
 )
 def test_sizes_are_read_as_people_write_them(text, size):

@@ -78,6 +78,10 @@ OUT = ("-o", "x.roij")
       "no size in bytes",
     ),
     (["compress", "photo.png", *OUT, "--target-size", "0"], "no size in bytes"),
+    (
+      ["compress", "photo.png", *OUT, "--target-size", "9" * 400],
+      "no size in bytes",
+    ),
     (["compress", "photo.png", *OUT, "--target-bpp", "0"], "--target-bpp is 0"),
     (["compress", "photo.png", *OUT, "--target-bpp", "nan"], "--target-bpp"),
     (
@@ -85,7 +89,20 @@ OUT = ("-o", "x.roij")
       "--quality and --target-bpp exclude each other",
     ),
     (["compress", "photo.png", "-o", "-", "--json"], "--json and the file"),
-    (["compress", "photo.png", *OUT, "--keep-mask"], "needs a region"),
+    (["compress", "photo.png", "-o", "x.png"], "end it in .roij"),
+    (["compress", "photo.png", "-o", "text.png"], "end it in .roij"),
+    (["compress", "photo.png", "-o", "x.HEIC"], "cannot end in .HEIC"),
+    (["compress", "photo.png", "-o", "empty/x.jxl"], "end it in .roij"),
+    (["compress", "*.png", "-o", "x.jpg"], "looks like a file"),
+    (["compress", "photo.png", *OUT, "--keep-mask"], "keeps a region: give"),
+    (
+      ["compress", "photo.png", *OUT, "--keep-mask", "--roi", "none"],
+      "--keep-mask keeps a region: give one with --roi",
+    ),
+    (
+      ["compress", "photo.png", *OUT, "--keep-mask", "--roi", "all"],
+      "--keep-mask keeps a region: give one with --roi",
+    ),
     (["compress", "photo.png", *OUT, "--preview", "p.png"], "needs a region"),
     (["compress", "photo.png", *OUT, "--feather", "3"], "needs a region"),
     (["decompress", "photo.png", "-o", "x.png"], "no .roij file"),

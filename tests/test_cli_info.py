@@ -7,13 +7,16 @@ import pathlib
 import command_runner
 import numpy as np
 import pytest
+import weights_box
 from command_runner import HEIGHT, WIDTH, write_photo
 from PIL import Image
 from rich.console import Console
 
 from roijax.coding import container
-from roijax.commands import bits_map, options
-from roijax.roi import spec
+from roijax.commands import bits_map, engine
+from roijax.roi import preview, spec
+from roijax.weights import index
+from roijax.weights.archive import load_weights
 
 
 @pytest.fixture(name="roijax")
@@ -110,10 +113,29 @@ def test_wrong_regions_are_one_line_and_write_nothing(roijax, arguments, words):
   assert sorted(os.listdir()) == before
 
 
-def test_help_lists_every_spelling_of_a_region():
-  listed = {line.split("  ")[1] for line in options.ROI_HELP.splitlines()[2:]}
-  words = {word for part in listed for word in part.split(", ")}
-  assert words == set(spec.SPELLINGS)
+@pytest.mark.parametrize("command", ["compress", "info"])
+def test_help_lists_every_spelling_of_a_region(roijax, command):
+  _, out, _ = roijax(command, "--help")
+  lines = out.partition("SPEC is one of\n")[2].splitlines()
+  for line, (spelling, what) in zip(
+    lines, spec.SPELLINGS.items(), strict=False
+  ):
+    assert line.split(maxsplit=1) == [spelling, what]
+  assert not lines[len(spec.SPELLINGS)]
+  assert out.count("Examples:") == 1
+  assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_has_the_numbers_of_the_code(roijax):
+  told = " ".join(roijax("compress", "--help")[1].split())
+  assert f"at most {preview.LONGEST_SIDE} pixels on the long side" in told
+  for command in ("compress", "eval"):
+    told = " ".join(roijax(command, "--help")[1].split())
+    assert f"at most 1; {container.DEFAULT_BACKGROUND:g} when absent" in told
+  _compress(roijax)
+  code = pathlib.Path("a.roij").read_bytes()
+  _compress(roijax, "--background", str(container.DEFAULT_BACKGROUND))
+  assert pathlib.Path("a.roij").read_bytes() == code
 
 
 def test_info_tells_every_header_field(roijax):
@@ -170,18 +192,55 @@ def test_a_given_region_splits_the_bits(roijax):
   assert told["roi"]["bits_inside"] == told["roi"]["bits_outside"] > 0
 
 
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_kept_mask_that_splits_nothing_leaves_the_map(roijax, value):
+  _compress(roijax)
+  Image.new("L", (WIDTH, HEIGHT), value).save("m.png")
+  _write_boxes(container.Box("mask", pathlib.Path("m.png").read_bytes()))
+  code, out, _ = roijax("info", "a.roij")
+  assert code == 0
+  assert "inside the region" not in out
+  assert out.endswith("bits per pixel\n")
+  told = json.loads(roijax("info", "a.roij", "--json")[1])
+  assert np.shape(told["bits_per_pixel"]) == (3, 4)
+
+
+def test_a_region_of_everything_leaves_the_map(roijax):
+  _compress(roijax, "--roi", f"box:0,0,{WIDTH},{HEIGHT}", "--keep-mask")
+  for more in ((), ("--roi", "all")):
+    code, out, _ = roijax("info", "a.roij", *more)
+    assert code == 0
+    assert out.endswith("bits per pixel\n")
+
+
 def test_without_a_region_info_draws_the_bits(roijax):
+  write_photo("photo.png", size=(64, 64))
   _compress(roijax)
   code, out, _ = roijax("info", "a.roij", "--bits-map", "map.png")
   assert code == 0
   drawn = out.split("\n\n")[1].splitlines()
-  # 60x44 pixels are 4x3 cells, two rows of them a line.
+  # 64x64 pixels are 4x4 cells, two rows of them a line.
   assert drawn[:2] == ["████", "████"]
   assert drawn[2].endswith("bits per pixel")
   with Image.open("map.png") as image:
     assert image.width >= 320
   told = json.loads(roijax("info", "a.roij", "--json")[1])
-  assert np.shape(told["bits_per_pixel"]) == (3, 4)
+  assert np.shape(told["bits_per_pixel"]) == (4, 4)
+
+
+def test_shipped_weights_have_their_name_wherever_one_s_own_lie(monkeypatch):
+  entry = index.default()
+  for folder in ("/nonexistent", ""):
+    monkeypatch.setenv("ROIJAX_WEIGHTS", folder)
+    assert engine.name_weights(entry.fingerprint) == (entry.name, True)
+    assert engine.name_weights(b"8 bytes!") == (None, False)
+
+
+def test_weights_of_one_s_own_have_their_file_s_name(tmp_path, monkeypatch):
+  run = weights_box.make_run(tmp_path / "run")
+  monkeypatch.setenv("ROIJAX_WEIGHTS", str(run))
+  fingerprint = load_weights(run / "model.npz").fingerprint
+  assert engine.name_weights(fingerprint) == ("model", True)
 
 
 def test_weights_that_are_not_at_hand_leave_the_fields(roijax):
@@ -202,7 +261,7 @@ def test_weights_that_are_not_at_hand_leave_the_fields(roijax):
 @pytest.mark.parametrize(
   ("plane", "words"),
   [
-    (b"no PNG", "is damaged"),
+    (b"no PNG", "is no PNG\n"),
     ((60, 40), "is 60x40"),
     ((61, 44), "is larger"),
     ((600, 600), "is larger"),
@@ -233,10 +292,39 @@ def test_info_of_many_files_goes_on_past_bad_ones(roijax):
   assert ["error" in one for one in told] == [False, True, False]
 
 
-def test_the_map_leaves_padding_out_and_counts_all_bits():
-  cells = np.arange(64.0).reshape(8, 8)
-  density = bits_map.bits_per_pixel(cells, 100, 65)
-  assert (density * 256 == cells[:7, :5]).all()
+@pytest.mark.parametrize("size", [(1, 1), (65, 65), (160, 200), (64, 128)])
+@pytest.mark.parametrize("unit", [16, 64])
+def test_the_map_counts_all_bits(size, unit):
+  height, width = size
+  # As many positions as touch the photo, or as whole cells have.
+  dims = [-(-side // unit) * unit // 16 for side in size]
+  cells = np.random.default_rng(0).uniform(0, 500, dims)
+  density = bits_map.bits_per_pixel(cells, height, width)
+  assert density.shape == (-(-height // 16), -(-width // 16))
+  # Each pixel with the density of its cell.
+  photo = density.repeat(16, 0).repeat(16, 1)[:height, :width]
+  assert photo.mean() == pytest.approx(cells.sum() / (height * width))
+  if height > 16:
+    assert density[0, 0] == pytest.approx(cells[0, 0] / 256)
+
+
+def test_a_shrunk_map_keeps_the_mean_of_the_photo():
+  height, width = 33, 16 * 99 + 1
+  cells = np.random.default_rng(0).uniform(0, 500, (3, 100))
+  density = bits_map.bits_per_pixel(cells, height, width)
+  console = Console(record=True, width=80, color_system=None)
+  with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    console.file = nowhere
+    bits_map.print_map(density, height, width, console)
+  told = float(console.export_text().split()[-4])
+  # 50 columns of two cells; the highest mean is the legend's end.
+  means = [
+    cells[r : r + 2, c : c + 2].sum()
+    / (min(32, height - 16 * r) * min(32, width - 16 * c))
+    for r in (0, 2)
+    for c in range(0, 100, 2)
+  ]
+  assert told == pytest.approx(max(means), rel=1e-2)
 
 
 def test_a_wide_map_is_shrunk_by_means():
@@ -245,7 +333,7 @@ def test_a_wide_map_is_shrunk_by_means():
   console = Console(record=True, width=200, color_system=None)
   with open(os.devnull, "w", encoding="utf-8") as nowhere:
     console.file = nowhere
-    bits_map.print_map(density, console)
+    bits_map.print_map(density, 480, 4800, console)
   *lines, legend = console.export_text().splitlines()
   assert len(lines) == 3
   assert {line.rstrip() for line in lines} == {" " * 30 + "█" * 30}
@@ -258,6 +346,6 @@ def test_a_colour_terminal_gets_half_blocks():
   )
   with open(os.devnull, "w", encoding="utf-8") as nowhere:
     console.file = nowhere
-    bits_map.print_map(np.eye(6), console)
+    bits_map.print_map(np.eye(6), 96, 96, console)
   *lines, _ = console.export_text().splitlines()
   assert lines == ["▀" * 6] * 3

@@ -111,6 +111,10 @@ def test_a_polygon_on_pixel_corners_is_a_box():
     ("polygon:1,2,3,4,5,6,7", "three or more pairs"),
     ("polygon:1,1,9,9,1,1", "covers no pixel"),
     ("bax:1,2,3,4", "did you mean 'box'"),
+    ("BOX:1,1,5,5", "did you mean 'box'"),
+    ("BOX:1.5,1,5,5", "did you mean 'box'"),
+    ("Face", "did you mean 'face'"),
+    ("box.png", "no mask file 'box.png'"),
     ("faces", "did you mean 'face'"),
     ("face:left", "did you mean 'face'"),
     ("centre", "did you mean 'center'"),
@@ -164,6 +168,15 @@ def test_coco_says_what_is_missing(annotations, suffix, image, words):
     parse_roi(f"coco:{annotations}{suffix}", SIZE, image)
 
 
+@pytest.mark.parametrize("key", ["id", "height", "width"])
+def test_coco_without_a_size_or_id_says_so(annotations, key):
+  content = json.loads(annotations.read_text())
+  del content["images"][0][key]
+  annotations.write_text(json.dumps(content))
+  with pytest.raises(DataError, match=f"says no {key} of a.jpg"):
+    parse_roi(f"coco:{annotations}", SIZE, "a.jpg")
+
+
 def test_coco_of_another_size_names_both(annotations):
   with pytest.raises(DataError, match="60x40 pixels, but the photo is 9x8"):
     parse_roi(f"coco:{annotations}", (8, 9), "a.jpg")
@@ -171,7 +184,13 @@ def test_coco_of_another_size_names_both(annotations):
 
 @pytest.mark.parametrize(
   ("content", "words"),
-  [("{", "is not JSON"), ("{}", "lacks 'images'"), ("[]", "not a COCO")],
+  [
+    ("{", "is not JSON"),
+    ("{}", "lacks 'images'"),
+    ("[]", "not a COCO annotations file: it holds a list, not an object"),
+    ("3", "not a COCO annotations file: it holds a value, not an object"),
+    ('{"images": [3]}', "not a COCO annotations file: its entries are malf"),
+  ],
 )
 def test_coco_refuses_another_json(tmp_path, content, words):
   path = tmp_path / "x.json"

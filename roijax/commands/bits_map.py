@@ -33,21 +33,44 @@ _ANCHORS = np.array(
 
 
 def bits_per_pixel(cells: np.ndarray, height: int, width: int) -> np.ndarray:
-  """The map of a photo, without the padding around it.
+  """The map of a photo; what lies beyond an edge counts to the edge.
 
   Args:
     cells: bits of each 16x16 pixels, as `Codec.measure_cells` gives them.
+      They may reach beyond the photo.
     height: of the photo in pixels.
     width: likewise.
 
   Returns:
-    float [ceil(height / 16), ceil(width / 16)], bits per pixel.
+    float [ceil(height / 16), ceil(width / 16)], bits per pixel of the photo:
+    by the pixels of each cell, they add up to all bits.
   """
-  rows, columns = -(-height // _CELL), -(-width // _CELL)
-  return cells[:rows, :columns] / _CELL**2
+  pixels = count_pixels(height, width)
+  bits = np.add.reduceat(cells, np.arange(pixels.shape[0]), axis=0)
+  bits = np.add.reduceat(bits, np.arange(pixels.shape[1]), axis=1)
+  return bits / pixels
 
 
-def print_map(density: np.ndarray, console: "Console") -> None:
+def count_pixels(height: int, width: int) -> np.ndarray:
+  """The photo's pixels in each cell of its map; those at the edges are cut.
+
+  Args:
+    height: of the photo in pixels.
+    width: likewise.
+
+  Returns:
+    int [ceil(height / 16), ceil(width / 16)].
+  """
+  rows, columns = (
+    np.minimum(side - np.arange(0, side, _CELL), _CELL)
+    for side in (height, width)
+  )
+  return np.outer(rows, columns)
+
+
+def print_map(
+  density: np.ndarray, height: int, width: int, console: "Console"
+) -> None:
   """Draws a map in at most 64 columns, with a legend below it.
 
   A line stands for two rows of the map: half blocks in colours where the
@@ -55,9 +78,11 @@ def print_map(density: np.ndarray, console: "Console") -> None:
 
   Args:
     density: bits per pixel, as `bits_per_pixel` gives them.
+    height: of the photo in pixels.
+    width: likewise.
     console: where to; decides what can be shown.
   """
-  shrunk = _shrink(density, _COLUMNS)
+  shrunk = _shrink(density, count_pixels(height, width))
   if len(shrunk) % 2:
     shrunk = np.pad(shrunk, ((0, 1), (0, 0)), mode="edge")
   top = float(shrunk.max())
@@ -120,16 +145,15 @@ def draw_png(density: np.ndarray, height: int, width: int) -> bytes:
   return stream.getvalue()
 
 
-def _shrink(density: np.ndarray, columns: int) -> np.ndarray:
-  """Means of equal squares, so that the map has at most so many columns."""
-  step = -(-density.shape[1] // columns)
-  rows = np.arange(0, density.shape[0], step)
-  summed = np.add.reduceat(density, rows, axis=0)
-  starts = np.arange(0, density.shape[1], step)
-  summed = np.add.reduceat(summed, starts, axis=1)
-  heights = np.minimum(density.shape[0] - rows, step)
-  widths = np.minimum(density.shape[1] - starts, step)
-  return summed / (heights[:, None] * widths[None])
+def _shrink(density: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+  """Means of squares by their pixels, so that the map has few columns."""
+  step = -(-density.shape[1] // _COLUMNS)
+  rows, columns = (np.arange(0, side, step) for side in density.shape)
+
+  def add(values: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(np.add.reduceat(values, rows, 0), columns, 1)
+
+  return add(density * pixels) / add(pixels)
 
 
 def _colours(values: np.ndarray) -> np.ndarray:

@@ -8,9 +8,7 @@ import typer
 from roijax.commands import batch, inputs, options
 from roijax.errors import ConfigError
 
-EPILOG = f"""{options.ROI_HELP}
-
-\b
+EPILOG = """\b
 Examples:
   roijax compress photo.jpg
   roijax compress photo.jpg -o small.roij --roi face --target-size 40k
@@ -19,6 +17,12 @@ Examples:
 
 # Beside what roijax writes itself.
 _ALSO_READ = (".gif", ".j2k", ".jfif", ".pbm", ".pgm", ".pnm", ".psd", ".qoi")
+# Pictures that are not even read: no names for what is made.
+_OTHERS = (
+  *(".apng", ".bpg", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".heic", ".heif"),
+  *(".ico", ".j2c", ".jpe", ".jpx", ".jxl", ".jxr", ".nef", ".pdf", ".raw"),
+  *(".sgi", ".svg", ".tga"),
+)
 
 
 def compress(
@@ -33,7 +37,9 @@ def compress(
   preview: Annotated[
     pathlib.Path | None,
     typer.Option(
-      metavar="PNG", help="Draw what the region took; of one photo."
+      metavar="PNG",
+      help="Draw what the region took, of one photo; at most 2048 pixels on"
+      " the long side.",
     ),
   ] = None,
   quality: Annotated[
@@ -43,7 +49,7 @@ def compress(
       help="From 0 to the weights' highest; the middle when absent.",
     ),
   ] = None,
-  background: options.Background = 0.25,
+  background: options.Background = None,
   target_bpp: Annotated[
     float | None,
     typer.Option(
@@ -82,7 +88,9 @@ def compress(
   from roijax.weights import index
 
   limit = _read_limit(quality, target_bpp, target_size)
-  _check(roi, feather, dilate, preview, keep_mask, background, max_pixels)
+  level = options.background_level(background)
+  _check(roi, feather, dilate, preview, keep_mask)
+  options.check_max_pixels(max_pixels)
   kind = _kind()
   found = inputs.find_inputs(photos, kind)
   plan = inputs.plan_outputs(found, output, kind, overwrite=overwrite)
@@ -96,7 +104,7 @@ def compress(
     dilate=dilate,
     preview=preview,
     quality=quality,
-    background=background,
+    background=level,
     limit=limit,
     keep_mask=keep_mask,
     strip=strip,
@@ -111,7 +119,9 @@ def compress(
 def _kind() -> inputs.Kind:
   from roijax.data.images import SUFFIXES
 
-  return inputs.Kind("photo", SUFFIXES + _ALSO_READ, ".roij", (".roij",))
+  photos = SUFFIXES + _ALSO_READ
+  foreign = photos + _OTHERS
+  return inputs.Kind("photo", photos, ".roij", (".roij", *foreign), foreign)
 
 
 def _read_limit(quality, target_bpp, target_size):
@@ -149,21 +159,18 @@ def _check_preview(preview: pathlib.Path, plan, overwrite: bool) -> None:
     raise ConfigError(f"--preview {preview} exists: --overwrite replaces it")
 
 
-def _check(roi, feather, dilate, preview, keep_mask, background, max_pixels):
+def _check(roi, feather, dilate, preview, keep_mask) -> None:
   """Refuses what cannot be meant, before any work."""
-  from roijax.coding.container import quantize_background
-
-  quantize_background(background)
+  if keep_mask and (not roi or {"all", "none"} & set(roi)):
+    raise ConfigError("--keep-mask keeps a region: give one with --roi")
   without = [
     name
     for name, value in {
       "--feather": feather,
       "--dilate": dilate,
       "--preview": preview,
-      "--keep-mask": keep_mask,
     }.items()
     if value
   ]
   if without and not roi:
     raise ConfigError(f"{without[0]} needs a region: give --roi")
-  options.check_max_pixels(max_pixels)

@@ -5,7 +5,7 @@ import math
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,21 @@ from roijax.errors import ConfigError
 if TYPE_CHECKING:
   from roijax.codec import Codec, Encoded
   from roijax.data.picture import Picture
+
+
+class _Extra(NamedTuple):
+  """What boxes hold, and how to go without."""
+
+  kinds: tuple[str, ...]
+  what: str
+  advice: str
+
+
+_EXTRAS = (
+  _Extra(("icc", "exif"), "colour profile and Exif", "--strip drops them"),
+  _Extra(("alpha",), "transparency", "an opaque photo has none"),
+  _Extra(("mask",), "the region", "leave --keep-mask out"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,13 +207,31 @@ def fit(
   if best is None:
     raise ConfigError(
       f"out of reach: the smallest file takes {len(data):,} bytes, more than"
-      f" the {budget:,} asked for; fewer pixels make smaller files, and so"
-      " does a region (--roi) before a --background of less"
+      f" the {budget:,} asked for; {_advise(data, budget)}"
     )
   remarks = []
   if best[0] == codes[-1]:
     remarks.append("the target was not used up: this is the finest quality")
   return best[1], remarks
+
+
+def _advise(data: bytes, budget: int) -> str:
+  """What would make a file smaller: its boxes gone, or fewer symbols."""
+  from roijax.coding import container
+
+  sizes = {box.kind: box.size or 0 for box in container.read(data).boxes}
+  boxed = sum(sizes.values())
+  if boxed < min(len(data) / 2, len(data) - budget):
+    return (
+      "fewer pixels make smaller files, and so does a region (--roi) before a"
+      " --background of less"
+    )
+  told = []
+  for extra in _EXTRAS:
+    size = sum(sizes.get(kind, 0) for kind in extra.kinds)
+    if size:
+      told.append(f"{size:,} of them are {extra.what} ({extra.advice})")
+  return ", ".join(told)
 
 
 def describe(record: Record) -> list[str]:

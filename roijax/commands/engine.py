@@ -1,11 +1,12 @@
 """Weights, found by name or by a file's fingerprint, loaded once a process."""
 
+import contextlib
 import functools
 import pathlib
 from typing import TYPE_CHECKING
 
 from roijax.errors import CheckpointError
-from roijax.weights import index
+from roijax.weights import extra, index, shipped
 
 if TYPE_CHECKING:
   from roijax.codec import Codec
@@ -54,12 +55,16 @@ def codec_for(fingerprint: bytes, checkpoint: pathlib.Path | None) -> "Codec":
 
 def name_weights(fingerprint: bytes) -> tuple[str | None, bool]:
   """The name of weights, None where it is not known, and if they are here."""
-  try:
-    rows = index.describe()
-  except CheckpointError:
-    # A broken installation is told by what needs the weights.
-    return None, False
-  for row in rows:
-    if row.fingerprint == fingerprint.hex():
-      return row.name, row.in_box
-  return None, False
+  name = None
+  # A broken installation is told by what needs the weights.
+  with contextlib.suppress(CheckpointError):
+    box = shipped.read_index()
+    entry = box.by_fingerprint(fingerprint)
+    if entry is not None:
+      name = entry.name
+      if box.has_file(entry):
+        return name, True
+    own = extra.find_by_fingerprint(fingerprint)
+    if own is not None:
+      return name or own.stem, True
+  return name, False

@@ -51,7 +51,7 @@ def evaluate(
       metavar="Q,Q,...", help="Four over the weights' range when absent."
     ),
   ] = None,
-  background: options.Background = 0.25,
+  background: options.Background = None,
   limit: Annotated[
     int | None, typer.Option(metavar="N", help="Only the first N photos.")
   ] = None,
@@ -88,7 +88,7 @@ def evaluate(
     data_dir=data_dir,
     roi=roi,
     qualities=numbers,
-    background=background,
+    background=options.background_level(background),
     limit=limit,
     anchors=[name.strip() for name in anchors.split(",") if name.strip()],
     detailed=detailed,

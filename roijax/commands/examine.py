@@ -19,9 +19,6 @@ if TYPE_CHECKING:
   from roijax.codec import Codec
   from roijax.coding.container import Container
 
-# Regions that are seen in the photo, which then has to be decoded.
-_DETECTORS = {"face", "person", "saliency"}
-
 
 @dataclasses.dataclass(frozen=True)
 class Examine:
@@ -74,7 +71,10 @@ class Examine:
       write_whole(self.bits_map, bits_map.draw_png(density, *size))
     roi = self._region(job, data, content, codec)
     if roi is not None:
-      return {"roi": tell_split(codec.split_bits(cells, roi), roi)}
+      split = tell_split(codec.split_bits(cells, roi), roi)
+      # A region that is everything or nothing splits nothing.
+      if split is not None:
+        return {"roi": split}
     return {"density": density}
 
   def _region(
@@ -83,10 +83,11 @@ class Examine:
     """The map that was asked for, else the one that the file keeps."""
     size = content.header.height, content.header.width
     if self.rois:
-      from roijax.roi.spec import unite
+      from roijax.roi.spec import DETECTORS, unite
 
       image = None
-      if _DETECTORS & set(self.rois):
+      # What is seen in the photo takes its pixels.
+      if DETECTORS.keys() & set(self.rois):
         image = codec.decompress(data, progress=None, **self._limits())
       return unite(self.rois, size, job.source, image)
     if content.box("mask") is None:
@@ -152,7 +153,8 @@ def print_record(record: Record) -> None:
     from rich.console import Console
 
     print()
-    bits_map.print_map(record["density"], Console())
+    size = record["height"], record["width"]
+    bits_map.print_map(record["density"], *size, Console())
 
 
 def _lines(record: Record) -> dict[str, str]:

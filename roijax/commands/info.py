@@ -10,9 +10,7 @@ import typer
 from roijax.commands import batch, inputs, options
 from roijax.errors import ConfigError
 
-EPILOG = f"""{options.ROI_HELP}
-
-\b
+EPILOG = """\b
 Examples:
   roijax info photo.roij
   roijax info photo.roij --roi face
@@ -47,7 +45,8 @@ def info(
   - for the standard input.
 
   Bits inside and outside the region are told where the file keeps its region
-  (compress --keep-mask) or --roi gives one; else a map of the bits is drawn.
+  (compress --keep-mask) or --roi gives one; else, or where it is the whole
+  photo, a map of the bits is drawn.
   """
   from roijax.commands import examine
   from roijax.weights import index

@@ -27,12 +27,14 @@ class Kind(NamedTuple):
       drops them.
     made: the suffix of what is made.
     names: suffixes that name a file, not a folder, behind -o.
+    foreign: those among them that what is made must not have.
   """
 
   noun: str
   suffixes: Collection[str]
   made: str
   names: Collection[str]
+  foreign: Collection[str] = ()
 
 
 class Job(NamedTuple):
@@ -130,8 +132,8 @@ def plan_outputs(
       exists is refused, or skipped in a batch.
 
   Raises:
-    RoijaxError: a target exists, is an input, is one of two of a name, or is
-      no folder where a batch needs one.
+    RoijaxError: a target exists, is an input, is one of two of a name, has
+      another format's suffix, or is no folder where a batch needs one.
   """
   if output == "":
     raise RoijaxError("-o is empty: name a file, a folder, or -")
@@ -139,6 +141,11 @@ def plan_outputs(
     job = Job(inputs.paths[0], _single_target(inputs.paths[0], output, kind))
     _refuse_inputs([job])
     target = job.target
+    if target and _suffix(target.name) in kind.foreign:
+      raise RoijaxError(
+        f"-o {target}: what is written is a {kind.made} file, so its name"
+        f" cannot end in {target.suffix}: end it in {kind.made}"
+      )
     if target and target.exists() and not (overwrite or is_device(target)):
       raise RoijaxError(
         f"{target} exists: --overwrite replaces it, -o names another"

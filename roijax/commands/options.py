@@ -2,13 +2,15 @@
 
 import math
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from roijax.errors import ConfigError
 
-_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 2**10, "mi": 2**20}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 Output = Annotated[
   str | None,
@@ -56,10 +58,11 @@ DecoderCheckpoint = Annotated[
   ),
 ]
 Background = Annotated[
-  float,
+  float | None,
   typer.Option(
     metavar="LEVEL",
-    help="How much what lies outside the region matters, above 0, at most 1.",
+    help="How much what lies outside the region matters, above 0, at most 1;"
+    " 0.25 when absent.",
   ),
 ]
 Rois = Annotated[
@@ -90,16 +93,34 @@ MaxPixels = Annotated[
   ),
 ]
 
-ROI_HELP = """\b
-SPEC is one of
-  MASK.png                   a picture whose 0 to 255 is a weight
-  box:x,y,w,h                pixels, from the upper left corner
-  ellipse:cx,cy,rx,ry        centre and semi-axes
-  polygon:x,y,x,y,...        corners in order
-  coco:FILE.json[#category]  annotations, found by the photo's file name
-  face, person, saliency     what OpenCV finds
-  center                     the central ellipse
-  all, none                  an ordinary file"""
+
+class RegionCommand(TyperCommand):
+  """A command whose help ends in the spellings of a region."""
+
+  def format_epilog(self, ctx: Any, formatter: Any) -> None:
+    """Writes them before the examples."""
+    # Loads NumPy and Pillow, which only a reader of the help should wait for.
+    from roijax.roi.spec import SPELLINGS
+
+    width = max(map(len, SPELLINGS))
+    lines = [f"  {text:<{width}}  {SPELLINGS[text]}" for text in SPELLINGS]
+    formatter.write_paragraph()
+    with formatter.indentation():
+      formatter.write_text("\n".join(["\b", "SPEC is one of", *lines]))
+    super().format_epilog(ctx, formatter)
+
+
+def background_level(given: float | None) -> float:
+  """The level that is meant: the one that was given, else the default.
+
+  Raises:
+    ConfigError: it is out of range.
+  """
+  from roijax.coding import container
+
+  level = container.DEFAULT_BACKGROUND if given is None else given
+  container.quantize_background(level)
+  return level
 
 
 def parse_bytes(text: str) -> int:
@@ -113,12 +134,12 @@ def parse_bytes(text: str) -> int:
     ConfigError: it is none, or below one byte.
   """
   match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([kmg]i?)?b?\s*", text.lower())
-  unit = _UNITS.get((match[2] or "") if match else "?")
-  if match is None or unit is None or float(match[1]) * unit < 1:
+  size = float(match[1]) * _UNITS[match[2] or ""] if match else 0
+  if not 1 <= size < math.inf:
     raise ConfigError(
       f"{text!r} is no size in bytes: write 40000, 40k, 1.5M or 64KiB"
     )
-  return math.floor(float(match[1]) * unit)
+  return math.floor(size)
 
 
 def check_max_pixels(limit: int | None) -> None:

@@ -10,7 +10,8 @@
 | .jp2       | kept     | yes  | yes   |         |      |
 | .bmp .ppm  | kept     | yes  |       |         |      |
 
-A TIFF's Exif goes without the maker's note, and makes it uncompressed.
+A TIFF's Exif goes without the maker's note, and makes it uncompressed. TIFF
+and AVIF go without a damaged Exif block, which the others hold as it is.
 """
 
 import io
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _WITHOUT_ALPHA = ("BMP", "JPEG", "PPM")
 _WITHOUT_METADATA = ("BMP", "JPEG2000", "PPM")
 _WITHOUT_GREY = ("WEBP",)
+# Pillow parses an Exif block before it writes it into these.
+_PARSED_EXIF = ("AVIF", "TIFF")
 
 
 def write_picture(path: str | os.PathLike, picture: "Picture") -> None:
@@ -99,6 +102,8 @@ def list_losses(picture: "Picture", suffix: str) -> tuple[str, ...]:
   """
   kind, _ = images.WRITERS[suffix.lower()]
   if kind not in _WITHOUT_METADATA:
+    if picture.exif and not _takes_exif(kind, picture.exif):
+      return (f"its damaged Exif block is left out: {kind} files take none",)
     return ()
   return tuple(
     f"its {what} is left out: {_spell(kind)} files carry none here"
@@ -136,6 +141,8 @@ def _list_options(
   if icc:
     options["icc_profile"] = icc
   block = picture.exif
+  if block and not _takes_exif(kind, block):
+    block = None
   if block and kind == "TIFF":
     block = exif.pick_descriptions(block)
     # Pillow cannot put an Exif directory into a compressed TIFF.
@@ -143,6 +150,16 @@ def _list_options(
   if block:
     options["exif"] = exif.PREFIX + block
   return options
+
+
+def _takes_exif(kind: str, block: bytes) -> bool:
+  if kind not in _PARSED_EXIF:
+    return True
+  try:
+    exif.pick_descriptions(block)
+  except Exception:  # Whatever Pillow trips over in a damaged directory.
+    return False
+  return True
 
 
 def _spell(kind: str) -> str:

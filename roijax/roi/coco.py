@@ -39,7 +39,7 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
     path: a JSON file with `images`, `annotations` and `categories`.
 
   Raises:
-    DataError: the file is missing, not JSON, or lacks one of these keys.
+    DataError: the file is missing, not JSON, or not of this form.
   """
   path = pathlib.Path(path)
   try:
@@ -50,6 +50,12 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
     raise DataError(f"cannot read {path}: {error.strerror}") from error
   except (ValueError, RecursionError) as error:
     raise DataError(f"{path} is not JSON: {error}") from error
+  if not isinstance(content, dict):
+    kind = "list" if isinstance(content, list) else "value"
+    raise DataError(
+      f"{path} is not a COCO annotations file: it holds a {kind}, not an object"
+      " with images, annotations and categories"
+    )
   try:
     images = {entry["file_name"]: entry for entry in content["images"]}
     categories = {entry["id"]: entry["name"] for entry in content["categories"]}
@@ -57,9 +63,13 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
     for entry in content["annotations"]:
       if "segmentation" in entry and entry["category_id"] in categories:
         instances.setdefault(entry["image_id"], []).append(entry)
-  except (KeyError, TypeError) as error:
+  except KeyError as error:
     raise DataError(
       f"{path} is not a COCO annotations file: it lacks {error}"
+    ) from error
+  except TypeError as error:
+    raise DataError(
+      f"{path} is not a COCO annotations file: its entries are malformed"
     ) from error
   return Annotations(images, instances, categories)
 
@@ -140,7 +150,7 @@ def parse(
 
   Raises:
     DataError: the file, the photo's entry, the category or its objects are
-      missing, or the entry has another size.
+      missing, or the entry is incomplete or has another size.
   """
   path, _, category = text.partition("#")
   if not path:
@@ -152,6 +162,9 @@ def parse(
   if name not in annotations.images:
     raise DataError(f"{path} has no photo named {name!r}")
   entry = annotations.images[name]
+  missing = [key for key in ("id", "height", "width") if key not in entry]
+  if missing:
+    raise DataError(f"{path} says no {missing[0]} of {name}")
   if (entry["height"], entry["width"]) != tuple(size):
     raise DataError(
       f"{path} describes {name} as {entry['width']}x{entry['height']} pixels, "

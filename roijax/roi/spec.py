@@ -14,13 +14,14 @@ from roijax.roi import coco, edges, face, file, person, saliency, shapes
 Size = tuple[int, int]
 Path = str | os.PathLike | None
 
-# All spellings and what they take: for help texts.
+# All spellings and what they take, for help texts: with the longest spelling
+# before it, each fits a line.
 SPELLINGS = {
-  "MASK.png": "an image file: its grey, 0 to 255, is the weight; resized",
-  "box:x,y,w,h": "a box: upper left corner, width and height, in pixels",
-  "ellipse:cx,cy,rx,ry": "an ellipse: centre and semi-axes, in pixels",
-  "polygon:x,y,x,y,...": "a polygon: its corners, in pixels",
-  "coco:FILE.json[#category]": "the photo's objects in COCO annotations",
+  "MASK.png": "an image whose grey, 0 to 255, is the weight",
+  "box:x,y,w,h": "upper left corner, width, height, in pixels",
+  "ellipse:cx,cy,rx,ry": "centre and semi-axes, in pixels",
+  "polygon:x,y,x,y,...": "corners in order, in pixels",
+  "coco:FILE.json[#category]": "annotations, found by the photo's name",
   "face": "faces (OpenCV)",
   "person": "people, whole or below their faces (OpenCV)",
   "saliency": "what stands out, with soft weights (OpenCV)",
@@ -39,12 +40,12 @@ class _Photo:
   path: Path
   image: np.ndarray | None
 
-  def detect(self, kind: str, parse: Callable) -> np.ndarray:
+  def detect(self, kind: str) -> np.ndarray:
     if self.image is None:
       raise DataError(f"--roi {kind} needs the photo's pixels, not its size")
     if self.image.shape[:2] != tuple(self.size):
       raise ValueError(f"{self.image.shape} is not a photo of size {self.size}")
-    return parse(self.image, str(self.path or "the photo"))
+    return DETECTORS[kind](self.image, str(self.path or "the photo"))
 
   def fill(self) -> np.ndarray:
     return np.ones(self.size, np.float32)
@@ -59,12 +60,16 @@ _SOURCES: dict[str, Callable[[str, _Photo], np.ndarray]] = {
   "file": lambda text, photo: file.read_mask(text, photo.size),
 }
 
-# Specs that stand alone. `all` and `none` are the same: a map without contrast
-# asks for an ordinary codec.
+DETECTORS: dict[str, Callable[[np.ndarray, str], np.ndarray]] = {
+  "face": face.parse,
+  "person": person.parse,
+  "saliency": saliency.parse,
+}
+"""Specs that look at the photo's pixels."""
+
+# The others that stand alone. `all` and `none` are the same: a map without
+# contrast asks for an ordinary codec.
 _WORDS: dict[str, Callable[[_Photo], np.ndarray]] = {
-  "face": lambda photo: photo.detect("face", face.parse),
-  "person": lambda photo: photo.detect("person", person.parse),
-  "saliency": lambda photo: photo.detect("saliency", saliency.parse),
   "center": lambda photo: shapes.center(photo.size),
   "all": _Photo.fill,
   "none": _Photo.fill,
@@ -97,17 +102,21 @@ def parse_roi(
     ValueError: `image` is not of `size`.
   """
   photo = _Photo(size, image_path, image)
+  if spec in DETECTORS:
+    return photo.detect(spec)
   if spec in _WORDS:
     return _WORDS[spec](photo)
-  kind, _, rest = spec.partition(":")
+  kind, colon, rest = spec.partition(":")
   if kind in _SOURCES and not rest:
     raise DataError(f"{spec!r} says too little: {USAGE}")
   if kind in _SOURCES:
     return _SOURCES[kind](rest, photo)
   if _is_file(spec):
     return file.read_mask(spec, size)
-  near = difflib.get_close_matches(kind, [*_SOURCES, *_WORDS], 1, 0.6)
-  if near and not pathlib.PurePath(spec).suffix:
+  known = [*_SOURCES, *DETECTORS, *_WORDS]
+  near = difflib.get_close_matches(kind.lower(), known, 1, 0.6)
+  # A suffix tells a file, unless it is what follows the point of a number.
+  if near and (colon or not pathlib.PurePath(spec).suffix):
     raise DataError(
       f"unknown region {spec!r}: did you mean {near[0]!r}? {USAGE}"
     )
