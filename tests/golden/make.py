@@ -21,6 +21,7 @@ from skimage import data
 from roijax.codec import Codec
 from roijax.coding.boxes import Box
 from roijax.entropy import grid
+from roijax.programs import Programs
 
 FOLDER = pathlib.Path(__file__).parent
 WEIGHTS = FOLDER / "tiny-1.npz"
@@ -30,6 +31,15 @@ def _pack(plane: np.ndarray) -> bytes:
   stream = io.BytesIO()
   Image.fromarray(plane).save(stream, "PNG")
   return stream.getvalue()
+
+
+class _Contrary(Programs):
+  """Takes the other side at every close call."""
+
+  def tables_at(self, *arguments):
+    """See `Programs.tables_at`."""
+    mean, indexes, close = super().tables_at(*arguments)
+    return mean, np.where(close, indexes ^ 1, indexes), close
 
 
 def _read_photo() -> np.ndarray:
@@ -81,9 +91,16 @@ def make_tiny(workdir: str) -> None:
   wide = np.tile(photo[:70], (1, 7, 1))[:, :1100]
   _write("groups", codec, wide, None, quality=0.0)
   _write("pixel", codec, photo[80:81, 80:81], None, quality=1.0)
-  # Calls that are not close at all, for the sake of a list.
+  # Tiles of pure colours, for the sake of escapes.
+  tiles = np.random.default_rng(0).integers(0, 2, (12, 13, 3), np.uint8) * 255
+  tiles = tiles.repeat(8, 0).repeat(8, 1)
+  _write("tiles", codec, tiles, None, quality=1.0)
+  # Calls that are not close at all, and a machine that takes the other side:
+  # whoever does not obey the list decodes noise.
   grid.MARGIN = 0.005
-  _write("list", Codec.load(WEIGHTS), photo, roi, quality=0.5)
+  contrary = Codec.load(WEIGHTS)
+  contrary.programs = _Contrary(contrary.model, contrary.weights.params)
+  _write("list", contrary, photo, roi, quality=0.5)
 
 
 if __name__ == "__main__":
