@@ -19,6 +19,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.roij"))
 DIGESTS = {
   "boxes": "728f286bfac225e3",
   "ggm-small-1": "4771c79ee2f4e1ee",
+  "ggm-small-2": "2d769408eec50efd",
   "grey": "42b42c6543b160ab",
   "groups": "5fa0253ca6c9c0e9",
   "list": "6982b1d87a804ab8",
