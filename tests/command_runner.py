@@ -6,6 +6,7 @@ own, that has the same stand-in.
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import types
@@ -98,6 +99,9 @@ def environment(folder, **more) -> dict[str, str]:
 
 def spawn(folder, *arguments, **more) -> subprocess.Popen:
   """Starts the command in a process group of its own."""
+  if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Tests that were started in the background would pass that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
   return subprocess.Popen(
     [sys.executable, "-m", "roijax.cli", *map(str, arguments)],
     cwd=folder,

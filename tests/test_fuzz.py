@@ -8,7 +8,7 @@ from roijax.codec import Codec
 from roijax.coding import container
 from roijax.errors import BitstreamError
 
-FILES = [path.read_bytes() for path in sorted(fuzz.GOLDEN.glob("*.roij"))]
+FILES = fuzz.read_files()
 
 
 @pytest.fixture(name="codec", scope="module")

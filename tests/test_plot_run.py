@@ -119,7 +119,7 @@ def _write_bad_runs(folder):
   ("arguments", "words"),
   [
     ([], "roijax plot run DIR"),
-    (["run"], "Missing argument 'DIR...'"),
+    (["run"], "Missing argument 'DIR'"),
     (["rnu"], "No such command 'rnu'"),
     (["run", "nothing"], "no such folder: nothing"),
     (["run", "other"], "other is not the workdir of a training run"),

@@ -108,8 +108,9 @@ def test_a_shipped_name_wins_over_a_folder(run, box, monkeypatch):
 def test_an_unknown_name_is_told_with_the_nearest():
   name = index.default().name
   assert_one_line(lambda: index.find(f"{name}x"), f"did you mean '{name}'")
+  names = ", ".join(entry.name for entry in index.entries())
   assert_one_line(
-    lambda: index.find("zzz"), f"no weights 'zzz': there are: {name}"
+    lambda: index.find("zzz"), f"no weights 'zzz': there are: {names}"
   )
 
 
