@@ -163,8 +163,8 @@ def run_one(checkpoint: pathlib.Path, folder: pathlib.Path) -> dict:
   # Compiles: nothing was in the cache.
   fresh = _in_fresh_process(environment, checkpoint, photo, REPEATS, "ed")
   commands = {
-    "e": ("compress", photo, "-o", file, *weights),
-    "d": ("decompress", file, "-o", back, *weights),
+    "e": ("compress", photo, "-o", file, "--overwrite", *weights),
+    "d": ("decompress", file, "-o", back, "--overwrite", *weights),
   }
   rows = {}
   for direction, name in (("e", "encode"), ("d", "decode")):
@@ -260,7 +260,9 @@ def main() -> None:
       checkpoint = folder
       write_photo(folder / "a.png")
       if settings.checkpoint:
-        checkpoint = pathlib.Path(settings.checkpoint).resolve()
+        from roijax.weights import index
+
+        checkpoint = index.find(settings.checkpoint).resolve()
       else:
         write_fresh_weights(folder, settings.config, name)
       results[name] = run_one(checkpoint, folder)
