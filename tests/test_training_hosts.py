@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from roijax.training.loop import open_data
 TESTS = pathlib.Path(__file__).parent
 # For machines under load; a pair takes seconds.
 PATIENCE = 240
+# What Gloo prints of its connections; its threads may share a line.
+GLOO = re.compile(r"\[Gloo\]|connected peer ranks|^\s*$")
 
 
 def find_port():
@@ -68,7 +71,7 @@ class Pair:
     told = []
     for process in self.processes:
       out, errors = process.communicate(timeout=patience)
-      lines = [line for line in out.splitlines() if "[Gloo]" not in line]
+      lines = [line for line in out.splitlines() if not GLOO.search(line)]
       told.append((process.returncode, lines, errors))
     return told
 
