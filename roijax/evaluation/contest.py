@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+from roijax.coding.container import DEFAULT_BACKGROUND
 from roijax.data.photo import Photo, Source
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, RoijaxError
@@ -61,7 +62,7 @@ class Settings:
   limit: int | None = None
   checkpoint: str | None = None
   qualities: Sequence[float] | None = None
-  background: float = 0.25
+  background: float = DEFAULT_BACKGROUND
   reuse: str | None = None
 
 
@@ -254,7 +255,8 @@ def _photo(source: Source, index: int, spec: str | None) -> Photo:
   photo = source[index]
   if spec is None:
     return photo
-  roi = parse_roi(spec, photo["image"].shape[:2], photo["name"])
+  size = photo["image"].shape[:2]
+  roi = parse_roi(spec, size, photo["name"], photo["image"])
   return Photo(image=photo["image"], roi=roi, name=photo["name"])
 
 

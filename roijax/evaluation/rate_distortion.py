@@ -70,7 +70,7 @@ def evaluate(
   photos: Iterable[Photo],
   *,
   qualities: Sequence[float] | None = None,
-  background: float = 0.25,
+  background: float = container.DEFAULT_BACKGROUND,
   use_roi: bool = True,
   anchors: Sequence[str] = (),
   detailed: bool = False,
@@ -123,7 +123,7 @@ def match_bytes(
   roi: np.ndarray | None,
   target: int,
   *,
-  background: float = 0.25,
+  background: float = container.DEFAULT_BACKGROUND,
   tolerance: float = 0.005,
 ) -> tuple[float, bytes]:
   """Codes a photo at the quality whose file is nearest to `target` bytes.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import features
 
+from roijax.coding.container import DEFAULT_BACKGROUND
 from roijax.errors import RoijaxError
 from roijax.evaluation import blur, classical, heif, hevc, maxshift
 
@@ -147,7 +148,7 @@ class AsCodec:
     roi: np.ndarray | None,
     *,
     quality: float | None = None,
-    background: float = 0.25,
+    background: float = DEFAULT_BACKGROUND,
   ) -> bytes:
     """Codes a photo at a setting; by default the middle one."""
     if quality is None:

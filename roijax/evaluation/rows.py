@@ -4,6 +4,8 @@ from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
+from roijax.coding.container import DEFAULT_BACKGROUND
+
 OURS = "roijax"
 
 
@@ -93,7 +95,7 @@ class Codec(Protocol):
     roi: np.ndarray | None,
     *,
     quality: float | None = None,
-    background: float = 0.25,
+    background: float = DEFAULT_BACKGROUND,
   ) -> bytes:
     """Codes a photo, uint8 [H, W, 3], with a map [H, W] or without."""
     ...

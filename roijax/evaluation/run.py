@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from roijax.coding.container import DEFAULT_BACKGROUND
 from roijax.data.photo import Photo, Source
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, RoijaxError
@@ -41,7 +42,7 @@ class Settings:
   data_dir: str | None = None
   roi: str | None = None
   qualities: Sequence[float] | None = None
-  background: float = 0.25
+  background: float = DEFAULT_BACKGROUND
   limit: int | None = None
   anchors: Sequence[str] = ()
   detailed: bool = False
