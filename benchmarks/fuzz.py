@@ -29,6 +29,7 @@ import numpy as np
 from roijax.boxed import restore_picture
 from roijax.codec import Codec
 from roijax.coding import container
+from roijax.coding.cursor import put_varint
 from roijax.data.picture import encode_picture
 from roijax.errors import RoijaxError
 
@@ -95,10 +96,7 @@ def _extreme_number(data: bytearray, rng: np.random.Generator) -> None:
   """Puts an extreme varint somewhere in the first bytes."""
   value = int(rng.choice(EXTREMES))
   coded = bytearray()
-  while value > 127:
-    coded.append(value & 127 | 128)
-    value >>= 7
-  coded.append(value)
+  put_varint(coded, value)
   start = int(rng.integers(min(40, len(data))))
   data[start : start + int(rng.integers(0, 4))] = coded
 

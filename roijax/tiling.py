@@ -26,7 +26,7 @@ SPAN = groups.GROUP_CELLS
 ANALYSIS_HALO = 2
 """Even, so that Fourier windows of two cells lie alike in all windows."""
 
-_PER_CELL = CELL // STRIDE
+PER_CELL = CELL // STRIDE
 
 
 class Window(NamedTuple):
@@ -154,7 +154,7 @@ def transform(
       )
     if y is None:
       y = np.empty((rows, columns, found.shape[-1]), np.float32)
-    there, here = _core(window, _PER_CELL)
+    there, here = _core(window, PER_CELL)
     target = y[there]
     inside = np.s_[: target.shape[0], : target.shape[1]]
     target[...] = found[here][inside]
@@ -190,8 +190,8 @@ def synthesise(
   out = np.empty(dims, np.uint8)
   windows = list(split_windows(dims[0], dims[1], programs.halo))
   for number, window in enumerate(windows):
-    place = scale(window.rows, _PER_CELL), scale(window.columns, _PER_CELL)
-    sides = [cells * _PER_CELL for cells in window.canvas]
+    place = scale(window.rows, PER_CELL), scale(window.columns, PER_CELL)
+    sides = [cells * PER_CELL for cells in window.canvas]
     x_hat = programs.synthesise(
       pad_zeros(y_hat[place], *sides)[None],
       pad_zeros(h[place], *sides)[None],

@@ -20,7 +20,13 @@ from roijax.coding.tables import Tables
 from roijax.errors import BitstreamError
 from roijax.models.flow import Flow
 from roijax.programs import Programs
-from roijax.tiling import latent_size, pad_edges, pad_zeros, scale
+from roijax.tiling import (
+  PER_CELL,
+  latent_size,
+  pad_edges,
+  pad_zeros,
+  scale,
+)
 
 SYMBOL_MAX = 2**30
 DISAGREEMENT = (
@@ -34,8 +40,6 @@ Y_STEPS = 1 << 12
 Two machines differ in a mean's last digits; float32 would show them in a
 pixel here and there.
 """
-
-_PER_CELL = 4
 
 
 class _Direction(Protocol):
@@ -104,21 +108,18 @@ class Walk:
         progress((number + 1) / total)
 
   def _run_group(self, direction: _Direction, group: groups.Group) -> None:
-    cells = (
-      slice(group.row, group.row + group.rows),
-      slice(group.column, group.column + group.columns),
-    )
+    cells = group.cells
     z_symbols = direction.exchange_z()
     self._note(z_symbols)
     self.z_hat[cells] = z_symbols
     canvas = groups.pick_canvas(group.rows, group.columns)
     h = self.programs.hyper_synthesise(pad_zeros(z_symbols, *canvas)[None])
-    dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
-    inside = scale(cells[0], _PER_CELL), scale(cells[1], _PER_CELL)
+    dims = canvas[0] * PER_CELL, canvas[1] * PER_CELL
+    inside = scale(cells[0], PER_CELL), scale(cells[1], PER_CELL)
     # What lies beyond the photo is not coded.
     height, width = self.y_hat[inside].shape[:2]
     y_hat = np.zeros((1, *dims, self.model.latent_channels))
-    top, left = group.row * _PER_CELL, group.column * _PER_CELL
+    top, left = group.row * PER_CELL, group.column * PER_CELL
     for one in self.model.passes(height, width, dims):
       mean, indexes, close = self.programs.tables_at(h, y_hat, one)
       real = slice(one.count)
@@ -147,13 +148,10 @@ class Walk:
     """Bits of what was walked by the float likelihoods."""
     total = 0.0
     for group in groups.split_groups(*self.size):
-      z_place = (
-        slice(group.row, group.row + group.rows),
-        slice(group.column, group.column + group.columns),
-      )
-      y_place = scale(z_place[0], _PER_CELL), scale(z_place[1], _PER_CELL)
+      z_place = group.cells
+      y_place = scale(z_place[0], PER_CELL), scale(z_place[1], PER_CELL)
       canvas = groups.pick_canvas(group.rows, group.columns)
-      dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
+      dims = canvas[0] * PER_CELL, canvas[1] * PER_CELL
       bits_y, bits_z = self.programs.estimate_bits(
         pad_zeros(self.z_hat[z_place], *canvas)[None],
         pad_zeros(self.y_hat[y_place], *dims)[None],
@@ -186,12 +184,10 @@ class Encoding:
   def exchange_z(self) -> np.ndarray:
     """Computes and writes the group's hyper-symbols."""
     group, walk = self._group, self._walk
-    place = (
-      scale(slice(group.row, group.row + group.rows), _PER_CELL),
-      scale(slice(group.column, group.column + group.columns), _PER_CELL),
-    )
+    rows, columns = group.cells
+    place = scale(rows, PER_CELL), scale(columns, PER_CELL)
     canvas = groups.pick_canvas(group.rows, group.columns)
-    dims = canvas[0] * _PER_CELL, canvas[1] * _PER_CELL
+    dims = canvas[0] * PER_CELL, canvas[1] * PER_CELL
     z = walk.programs.hyper_analyse(
       pad_edges(self._y[place], *dims)[None],
       pad_edges(self._pooled[place], *dims)[None],

@@ -42,6 +42,14 @@ class Group(NamedTuple):
   rows: int
   columns: int
 
+  @property
+  def cells(self) -> tuple[slice, slice]:
+    """Its place in the photo's cells."""
+    return (
+      slice(self.row, self.row + self.rows),
+      slice(self.column, self.column + self.columns),
+    )
+
 
 def count_cells(side: int) -> int:
   """Cells that a side of so many pixels takes, the last one maybe in part."""

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from roijax.evaluation.figures import (
@@ -18,6 +18,7 @@ from roijax.evaluation.summary import Point
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
 
 PANELS = {
   "psnr_roi": "Region of interest",
@@ -42,19 +43,40 @@ def write_plot(
   Raises:
     RoijaxError: the file cannot be written, or matplotlib is missing.
   """
-  figure = make_figure(9, 7.4)
-  panels = figure.subplots(2, 2, sharex=True).flat
-  for axes, (measure, name) in zip(panels, PANELS.items(), strict=True):
-    _draw_panel(axes, points, measure, name)
-  for axes in figure.axes[2:]:
-    axes.set_xlabel("bits a pixel, of the written file")
+  figure = draw_panels(9, 7.4, points, _draw_panel, title)
   lines, names = figure.axes[2].get_legend_handles_labels()
   figure.legend(
     lines, names, loc="outside lower center", ncols=6, frameon=False
   )
+  write_figure(path, figure)
+
+
+def draw_panels(
+  width: float,
+  height: float,
+  points: Sequence[Point],
+  draw_panel: Callable[["Axes", Sequence[Point], str, str], None],
+  title: str,
+) -> "Figure":
+  """Lays out the four panels of a rate-distortion plot, without a legend.
+
+  Args:
+    width: of the figure in inches.
+    height: likewise.
+    points: from `summary.summarise`.
+    draw_panel: draws the curves of one measure, given the panel, the points,
+      the measure and its name.
+    title: a line above the panels; may be empty.
+  """
+  figure = make_figure(width, height)
+  panels = figure.subplots(2, 2, sharex=True).flat
+  for axes, (measure, name) in zip(panels, PANELS.items(), strict=True):
+    draw_panel(axes, points, measure, name)
+  for axes in figure.axes[2:]:
+    axes.set_xlabel("bits a pixel, of the written file")
   if title:
     figure.suptitle(title, fontsize=11)
-  write_figure(path, figure)
+  return figure
 
 
 def _draw_panel(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from roijax.evaluation import figures
 from roijax.evaluation.figures import BLUE, COLOURS
-from roijax.evaluation.plot import PANELS
+from roijax.evaluation.plot import draw_panels
 from roijax.evaluation.summary import Point
 
 if TYPE_CHECKING:
@@ -47,12 +47,7 @@ def write_plot(
   Raises:
     RoijaxError: the file cannot be written, or matplotlib is missing.
   """
-  figure = figures.make_figure(10, 8.4)
-  panels = figure.subplots(2, 2, sharex=True).flat
-  for axes, (measure, name) in zip(panels, PANELS.items(), strict=True):
-    _draw_panel(axes, points, measure, name)
-  for axes in figure.axes[2:]:
-    axes.set_xlabel("bits a pixel, of the written file")
+  figure = draw_panels(10, 8.4, points, _draw_panel, title)
   lines, names = figure.axes[1].get_legend_handles_labels()
   figure.legend(
     lines,
@@ -63,8 +58,6 @@ def write_plot(
     # Long enough to show the dashes.
     handlelength=3.4,
   )
-  if title:
-    figure.suptitle(title, fontsize=11)
   figures.write_figure(path, figure)
 
 

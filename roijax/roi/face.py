@@ -17,7 +17,12 @@ import numpy as np
 from roijax.errors import DataError
 from roijax.roi import shapes
 from roijax.roi.boxes import Box, group_boxes, merge_boxes
-from roijax.roi.opencv import load_opencv, resize_to_working, to_grey
+from roijax.roi.opencv import (
+  check_found,
+  load_opencv,
+  resize_to_working,
+  to_grey,
+)
 
 FRONTAL = "haarcascade_frontalface_alt2.xml"
 PROFILE = "haarcascade_profileface.xml"
@@ -65,12 +70,7 @@ def parse(image: np.ndarray, name: str) -> np.ndarray:
       SEMI_HEIGHT * box.height,
       size,
     )
-  if not inside.any():
-    raise DataError(
-      f"no face found in {name}: give the region yourself, for example --roi "
-      "box:x,y,w,h, or --roi none"
-    )
-  return inside.astype(np.float32)
+  return check_found(inside, "face", name)
 
 
 def find_faces(image: np.ndarray) -> list[Box]:

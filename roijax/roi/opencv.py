@@ -61,3 +61,25 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     return image
   cv2 = load_opencv()
   return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+
+
+def check_found(inside: np.ndarray, what: str, name: str) -> np.ndarray:
+  """What a detector marked, as a map.
+
+  Args:
+    inside: bool [H, W].
+    what: it looked for.
+    name: what to call the photo in errors.
+
+  Returns:
+    float32 [H, W] of zeros and ones.
+
+  Raises:
+    DataError: nothing is marked.
+  """
+  if not inside.any():
+    raise DataError(
+      f"no {what} found in {name}: give the region yourself, for example "
+      "--roi box:x,y,w,h, or --roi none"
+    )
+  return inside.astype(np.float32)

@@ -15,10 +15,9 @@ import dataclasses
 
 import numpy as np
 
-from roijax.errors import DataError
 from roijax.roi import face, shapes
 from roijax.roi.boxes import Box, group_boxes, merge_boxes
-from roijax.roi.opencv import load_opencv, resize_to_working
+from roijax.roi.opencv import check_found, load_opencv, resize_to_working
 
 # The detector's window, in pixels of the photo that it sees.
 WINDOW = (64, 128)
@@ -58,12 +57,7 @@ def parse(image: np.ndarray, name: str) -> np.ndarray:
   inside = np.zeros(size, bool)
   for box in find_people(image):
     inside |= shapes.rasterize_box(box.x, box.y, box.width, box.height, size)
-  if not inside.any():
-    raise DataError(
-      f"no person found in {name}: give the region yourself, for example "
-      "--roi box:x,y,w,h, or --roi none"
-    )
-  return inside.astype(np.float32)
+  return check_found(inside, "person", name)
 
 
 def find_people(image: np.ndarray) -> list[Box]:
