@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smoke_model import make_params, read_photo
+from smoke_model import ROOT, load_config_file, make_params, read_photo
 
 from roijax import tiling
 from roijax.codec import Codec
@@ -69,13 +69,9 @@ def _trunk(name):
   return {"name": name, "channels": 6}
 
 
-@pytest.mark.parametrize(
-  ("name", "hyper"),
-  [("patchify", "depthwise"), ("residual_gdn", "convolutional")],
-)
-def test_a_halo_is_more_than_the_transforms_see(smoke, name, hyper):
-  config = {
-    **smoke.config.model.to_dict(),
+def _ggm(name, hyper):
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  sizes = {
     "trunk": _trunk(name),
     "hyper": hyper,
     "latent_channels": 8,
@@ -83,7 +79,29 @@ def test_a_halo_is_more_than_the_transforms_see(smoke, name, hyper):
     "hyper_channels": 4,
     "hyper_features": 8,
   }
-  model = build_model("ggm", config)
+  return build_model("ggm", {**config.model.to_dict(), **sizes})
+
+
+def _swin():
+  config = load_config_file(ROOT / "configs" / "swin.py").get_config("smoke")
+  config.model.stages.channels = (6, 8, 8)
+  config.model.region.size = 3
+  sizes = {"slices": (4, 4), "context": "checkerboard", "context_hidden": 4}
+  sizes["hyper_features"] = 8
+  return build_model("swin", {**config.model.to_dict(), **sizes})
+
+
+@pytest.mark.parametrize(
+  "build",
+  [
+    lambda: _ggm("patchify", "depthwise"),
+    lambda: _ggm("residual_gdn", "convolutional"),
+    _swin,
+  ],
+  ids=["patchify", "residual_gdn", "st_gdn"],
+)
+def test_a_halo_is_more_than_the_transforms_see(build):
+  model = build()
   params = make_params(model)
   cells = 2 * model.halo + 3
   rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ arXiv 2411.19320 (the three granularities).
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import flax.linen as nn
 import jax
@@ -143,3 +143,16 @@ PRIORS = {
   "ggm_c": _Kind(2, learned="channel"),
   "ggm_e": _Kind(3),
 }
+
+
+def check_prior(prior: Prior) -> None:
+  """Raises a ValueError where a prior names something that does not exist."""
+  for name, value, known in (
+    ("kind", prior.kind, PRIORS),
+    ("bound", prior.bound, SCALE_BOUNDS),
+    ("gradient", prior.gradient, get_args(ShapeGradient)),
+  ):
+    if value not in known:
+      raise ValueError(
+        f"prior.{name} is {value!r}; there are: {', '.join(known)}"
+      )

@@ -24,13 +24,86 @@ from jaxtyping import Array, Float, Int
 from roijax.layers.checkerboard import Pass
 from roijax.layers.neighbours import NeighbourDense
 
-BEFORE = tuple(
-  (r, c) for r in (-2, -1, 0) for c in range(-2, 3) if (r, c) < (0, 0)
-)
-_STEP = 3
+
+def causal_offsets(window: int) -> tuple[tuple[int, int], ...]:
+  """The (row, column) of each neighbour that lies before, in raster order.
+
+  Args:
+    window: side of the neighbourhood, odd.
+  """
+  reach = window // 2
+  near = range(-reach, reach + 1)
+  return tuple((r, c) for r in near for c in near if (r, c) < (0, 0))
 
 
-class Wavefronts(nn.Module):
+BEFORE = causal_offsets(5)
+
+
+class InWavefronts:
+  """The order of coding of a context that reads `causal_offsets(window)`.
+
+  Attributes:
+    channels: of y (M), all coded at once.
+    window: side of the neighbourhood, odd.
+  """
+
+  channels: int
+  window: int = 5
+
+  def bounds(self, group: int) -> tuple[int, int]:
+    """First channel of the only group, 0, and the one behind its last."""
+    del group
+    return 0, self.channels
+
+  def passes(
+    self, height: int, width: int, canvas: tuple[int, int] | None = None
+  ) -> list[Pass]:
+    """The order of coding for a latent of `height` by `width`.
+
+    Args:
+      height: of the latent, which lies at the upper left of a canvas.
+      width: likewise.
+      canvas: its size, `height` by `width` by default; it alone decides how
+        long the lists of positions are.
+    """
+    rows, columns = canvas or (height, width)
+    size = min(rows, math.ceil(columns / self._step))
+    fronts = self._number_fronts(height, width)
+    order = []
+    for number in range(int(fronts.max()) + 1):
+      rows, columns = np.nonzero(fronts == number)
+      order.append(
+        Pass(
+          0,
+          self.bounds(0),
+          np.resize(rows, size).astype(np.int32),
+          np.resize(columns, size).astype(np.int32),
+          rows.size,
+          1.0,
+        )
+      )
+    return order
+
+  def order(self, height: int, width: int) -> np.ndarray:
+    """The number of the pass that codes each latent, int32 [H, W, M]."""
+    fronts = self._number_fronts(height, width)[..., None]
+    return np.repeat(fronts, self.channels, axis=-1)
+
+  @property
+  def _step(self):
+    """How many passes a row lies behind the row above it."""
+    return self.window // 2 + 1
+
+  def _number_fronts(self, height, width):
+    """The pass of each position, int32 [H, W], without gaps."""
+    rows, columns = np.indices((height, width))
+    # A field less than a step wide has fronts without a position.
+    found, numbers = np.unique(columns + self._step * rows, return_inverse=True)
+    del found
+    return numbers.reshape(height, width).astype(np.int32)
+
+
+class Wavefronts(InWavefronts, nn.Module):
   """Raw prior parameters from h and what is decoded of y_hat.
 
   Attributes:
@@ -54,45 +127,6 @@ class Wavefronts(nn.Module):
       precision="highest",
       kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "normal"),
     )
-
-  def bounds(self, group: int) -> tuple[int, int]:
-    """First channel of the only group, 0, and the one behind its last."""
-    del group
-    return 0, self.channels
-
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list[Pass]:
-    """The order of coding for a latent of `height` by `width`.
-
-    Args:
-      height: of the latent, which lies at the upper left of a canvas.
-      width: likewise.
-      canvas: its size, `height` by `width` by default; it alone decides how
-        long the lists of positions are.
-    """
-    rows, columns = canvas or (height, width)
-    size = min(rows, math.ceil(columns / _STEP))
-    fronts = _number_fronts(height, width)
-    order = []
-    for number in range(int(fronts.max()) + 1):
-      rows, columns = np.nonzero(fronts == number)
-      order.append(
-        Pass(
-          0,
-          self.bounds(0),
-          np.resize(rows, size).astype(np.int32),
-          np.resize(columns, size).astype(np.int32),
-          rows.size,
-          1.0,
-        )
-      )
-    return order
-
-  def order(self, height: int, width: int) -> np.ndarray:
-    """The number of the pass that codes each latent, int32 [H, W, M]."""
-    fronts = _number_fronts(height, width)[..., None]
-    return np.repeat(fronts, self.channels, axis=-1)
 
   def _join(self, hidden):
     hidden = nn.gelu(hidden)
@@ -131,12 +165,3 @@ class Wavefronts(nn.Module):
     del local, group
     hidden = self.from_h(h[0, rows, columns])
     return self._join(hidden + self.from_before.at(y_hat, rows, columns))
-
-
-def _number_fronts(height: int, width: int) -> np.ndarray:
-  """The pass of each position, int32 [H, W], without gaps."""
-  rows, columns = np.indices((height, width))
-  # A field less than three wide has fronts without a position.
-  found, numbers = np.unique(columns + _STEP * rows, return_inverse=True)
-  del found
-  return numbers.reshape(height, width).astype(np.int32)

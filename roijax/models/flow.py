@@ -11,11 +11,13 @@ the same weights. From y on everything is float32 (float64 when coding), and
 in the gained domain; only synthesis sees y_hat / gain.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from roijax.entropy.factorized import FactorizedPrior
@@ -54,6 +56,8 @@ class Flow(nn.Module):
     gain: the quality's gain.
     latent_channels: channels of y (M).
     halo: cells of 64 pixels, around its own, that synthesis sees for a pixel.
+    fit: (params, photos) -> params, standard deviations of y's channels; fits
+      fresh transforms to photos [B, H, W, 3]. None: they start at random.
   """
 
   analysis: nn.Module
@@ -66,6 +70,7 @@ class Flow(nn.Module):
   gain: Gain
   latent_channels: int
   halo: int
+  fit: Callable[..., tuple[dict, np.ndarray]] | None = None
 
   STRIDE = 64
 

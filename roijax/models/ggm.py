@@ -16,24 +16,20 @@ choices.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from roijax.entropy.factorized import FactorizedPrior
-from roijax.entropy.generalized_gaussian import ShapeGradient
-from roijax.entropy.priors import PRIORS, Prior
-from roijax.entropy.scale_bound import SCALE_BOUNDS
-from roijax.layers.checkerboard import CheckerboardSlices
+from roijax.entropy.priors import Prior, check_prior
 from roijax.layers.gain import Gain
 from roijax.layers.mgfe import (
   MGFE,
   FrequencySpatialAttention,
   RegionAdaptiveAttention,
 )
-from roijax.layers.wavefront import Wavefronts
+from roijax.models.contexts import build_context
 from roijax.models.flow import Flow
 from roijax.models.trunks import patchify, residual_gdn
 
@@ -89,30 +85,27 @@ def _make_condition(mgfe: dict | None) -> Callable[..., nn.Module] | None:
   return functools.partial(MGFE, **mgfe)
 
 
-def _check_prior(prior: Prior) -> None:
-  for name, value, known in (
-    ("kind", prior.kind, PRIORS),
-    ("bound", prior.bound, SCALE_BOUNDS),
-    ("gradient", prior.gradient, get_args(ShapeGradient)),
-  ):
-    if value not in known:
-      raise ValueError(
-        f"prior.{name} is {value!r}; there are: {', '.join(known)}"
-      )
+def _attenuation(mgfe: dict | None) -> float:
+  """What the enhancement of each stage multiplies by at the start."""
+  attention = (mgfe or {}).get("attention")
+  if attention is None:
+    return 1.0
+  made = RegionAdaptiveAttention(**attention)
+  return made.start + made.residual
 
 
-def _wavefronts(slices, outputs, hidden):
-  if len(slices) != 1:
-    raise ValueError(
-      "a wavefront codes all channels at once: slices must be "
-      f"({sum(slices)},), not {slices}"
-    )
-  return Wavefronts(sum(slices), outputs, hidden)
+def _fit_patchify(attenuation, params, images):
+  """See `Flow.fit`."""
+  synthesis = params["synthesis"]
+  analysis, trunk, spread = patchify.starting_point(
+    params["analysis"], synthesis["trunk"], images, attenuation
+  )
+  synthesis = {**synthesis, "trunk": trunk}
+  return {**params, "analysis": analysis, "synthesis": synthesis}, spread
 
 
 TRUNKS = {"patchify": _patchify, "residual_gdn": _residual_gdn}
 HYPERS = {"depthwise": patchify, "convolutional": residual_gdn}
-CONTEXTS = {"checkerboard": CheckerboardSlices, "wavefront": _wavefronts}
 
 
 def build_ggm(
@@ -123,7 +116,7 @@ def build_ggm(
   hyper_channels: int,
   hyper_features: int,
   slices: Sequence[int],
-  context_hidden: int,
+  context_hidden: int | Sequence[int],
   prior: dict,
   mgfe: dict | None,
   lmbdas: Sequence[float],
@@ -144,7 +137,7 @@ def build_ggm(
     mgfe: keywords of `MGFE`, or None for an encoder blind to the map.
     lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     dtype: of the transforms, "float32" or "bfloat16".
-    context: a key of `CONTEXTS`; "wavefront" takes a single slice.
+    context: a key of `contexts.CONTEXTS`.
 
   Returns:
     The flow.
@@ -163,9 +156,12 @@ def build_ggm(
   analysis, synthesis = TRUNKS[widths.pop("name")](
     _make_condition(mgfe), latent_channels, compute, **widths
   )
+  fit = None
+  if isinstance(analysis, patchify.Analysis):
+    fit = functools.partial(_fit_patchify, _attenuation(mgfe))
   hypers = HYPERS[hyper]
   the_prior = Prior(channels=latent_channels, **prior)
-  _check_prior(the_prior)
+  check_prior(the_prior)
   return Flow(
     analysis=analysis,
     synthesis=RegionalSynthesis(synthesis, latent_channels),
@@ -174,10 +170,11 @@ def build_ggm(
       hyper_channels if hyper == "depthwise" else latent_channels,
       hyper_features,
     ),
-    context=CONTEXTS[context](tuple(slices), the_prior.outputs, context_hidden),
+    context=build_context(context, slices, the_prior.outputs, context_hidden),
     prior=the_prior,
     z_prior=FactorizedPrior(hyper_channels),
     gain=Gain(latent_channels, tuple(lmbdas)),
     latent_channels=latent_channels,
     halo=-(-synthesis.reach // Flow.STRIDE),
+    fit=fit,
   )

@@ -5,8 +5,9 @@ from typing import Any
 from roijax.errors import ConfigError
 from roijax.models.flow import Flow
 from roijax.models.ggm import build_ggm
+from roijax.models.swin import build_swin
 
-SYSTEMS = {"ggm": build_ggm}
+SYSTEMS = {"ggm": build_ggm, "swin": build_swin}
 
 
 def _plain(value):

@@ -16,7 +16,7 @@ from roijax.losses.rate_distortion import (
   weighted_mse,
 )
 from roijax.models.flow import Flow, FlowOutput
-from roijax.models.trunks import patchify
+from roijax.ops.importance import from_exponent
 from roijax.training.regions import average, measure_regions, psnr
 
 
@@ -41,6 +41,44 @@ def sample_background(keys, low: float, high: float, extremes: float):
   return jax.vmap(one)(keys)
 
 
+def _read_lmbdas(config):
+  """The trade-off of each rate where the importance is 1."""
+  lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
+  omegas = config.loss.get("omegas")
+  if omegas is None:
+    return lmbdas
+  top = config.loss.alpha * math.exp(config.model.region.omega)
+  return lmbdas * (top / lmbdas[-1])
+
+
+def _make_importance(config):
+  """What makes importance maps of regions: (keys, roi) -> map.
+
+  The map is squared in the loss. With `loss.omegas`, every sample draws one
+  of them, and its squared map times the trade-off is alpha exp(omega roi).
+  """
+  options = config.loss
+
+  def importance(keys, roi):
+    background = sample_background(
+      keys,
+      options.background_low,
+      options.background_high,
+      options.background_extremes,
+    )
+    omegas = options.get("omegas")
+    if omegas is not None:
+      reference = config.model.region.omega
+      shares = jnp.asarray(tuple(omegas), jnp.float32) / reference
+      draws = jax.vmap(
+        lambda key: jax.random.choice(jax.random.fold_in(key, 1), shares)
+      )(keys)
+      roi = from_exponent(roi * draws[:, None, None, None], reference)
+    return importance_map(roi, background)
+
+  return importance
+
+
 def make_loss_fn(model: Flow, config):
   """The loss of one batch, in the form that training steps take.
 
@@ -52,26 +90,20 @@ def make_loss_fn(model: Flow, config):
   Args:
     model: the flow.
     config: with `model.lmbdas` and `loss` {balance, background_low,
-      background_high, background_extremes}.
+      background_high, background_extremes}; also {alpha, omegas} where the
+      weights are exponentials of the region, as in SwinROI.
 
   Returns:
     `loss_fn(params, collections, batch, keys) -> (loss, (metrics,
     collections))`. Metrics by region are pairs, see `regions.Measure`.
   """
-  lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
-  options = config.loss
+  lmbdas, importance_of = _read_lmbdas(config), _make_importance(config)
 
   def loss_fn(params, collections, batch, keys):
     split = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
     quality = sample_quality(split[0], len(lmbdas))
-    background = sample_background(
-      split[1],
-      options.background_low,
-      options.background_high,
-      options.background_extremes,
-    )
     x, roi = batch["image"], batch["roi"]
-    importance = importance_map(roi, background)
+    importance = importance_of(split[1], roi)
     out = cast(
       FlowOutput,
       model.apply({"params": params}, x, importance, quality, split[2]),
@@ -82,7 +114,7 @@ def make_loss_fn(model: Flow, config):
     mse = weighted_mse(x, out.x_hat, importance**2)
     loss = rate_distortion(mse, bpp, lmbda)
     middle = jnp.exp(jnp.mean(jnp.log(lmbdas)))
-    loss = jnp.mean(loss * (middle / lmbda) ** options.balance)
+    loss = jnp.mean(loss * (middle / lmbda) ** config.loss.balance)
     # Metrics on what a viewer would see.
     clipped = jnp.clip(out.x_hat, 0, 1)
     metrics = {
@@ -98,7 +130,7 @@ def make_loss_fn(model: Flow, config):
 
 
 def init_model(model: Flow, config, key, sample_batch):
-  """Fresh parameters; with a patchify trunk, from principal components.
+  """Fresh parameters; where the model can, fitted to the data.
 
   Args:
     model: the flow.
@@ -121,21 +153,8 @@ def init_model(model: Flow, config, key, sample_batch):
   params = jax.jit(model.init)(key, few, roi, quality, keys)["params"]
   lmbdas = tuple(config.model.lmbdas)
   middle = start_gain(math.exp(np.mean(np.log(lmbdas))))
-  if config.model.trunk.name == "patchify":
-    attenuation = 1.0
-    mgfe = config.model.mgfe
-    if mgfe is not None and mgfe.attention is not None:
-      attenuation = mgfe.attention.start
-      attenuation = 1 + attenuation if mgfe.attention.residual else attenuation
-    trunk = params["synthesis"]["trunk"]
-    analysis, trunk, spread = patchify.starting_point(
-      params["analysis"], trunk, np.asarray(x), attenuation
-    )
-    params = {
-      **params,
-      "analysis": analysis,
-      "synthesis": {**params["synthesis"], "trunk": trunk},
-    }
+  if model.fit is not None:
+    params, spread = model.fit(params, np.asarray(x))
   else:
     y, _ = jax.jit(
       lambda p, x, r, q: model.apply(

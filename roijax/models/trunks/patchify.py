@@ -123,23 +123,29 @@ def _principal_components(patches, channels):
 
 
 def starting_point(
-  analysis: dict, synthesis: dict, images: np.ndarray, attenuation: float = 1.0
+  analysis: dict,
+  synthesis: dict,
+  images: np.ndarray,
+  attenuation: float = 1.0,
+  factors: tuple[int, ...] = FACTORS,
 ) -> tuple[dict, dict, np.ndarray]:
   """Starts the trunk as a transform codec fitted to photos.
 
   Args:
-    analysis: fresh parameters of `Analysis`.
-    synthesis: fresh parameters of `Synthesis`.
+    analysis: fresh parameters of `Analysis`, or of a trunk with linear maps
+      of the same names.
+    synthesis: fresh parameters of `Synthesis`, likewise.
     images: photos [B, H, W, 3] in [0, 1]; a few thousand 16x16 patches are
       enough.
     attenuation: what each stage's condition multiplies by at the start.
+    factors: by which each stage divides the sides.
 
   Returns:
     New parameters of both, and the standard deviation of each channel of y.
   """
   analysis, synthesis = dict(analysis), dict(synthesis)
   features = np.asarray(images, np.float64)
-  for i, factor in enumerate(FACTORS):
+  for i, factor in enumerate(factors):
     patches = space_to_depth(jnp.asarray(features, jnp.float32), factor)
     patches = np.asarray(patches, np.float64)
     flat = patches.reshape(-1, patches.shape[-1])
