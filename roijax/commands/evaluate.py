@@ -1,6 +1,6 @@
 """`roijax eval`: what a checkpoint is worth on photos, with real files."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,12 @@ Examples:
   roijax eval --data=photos/kodak --roi=center
   roijax eval --checkpoint=runs/small --data=coco_roi:val \\
     --data_dir=data_dir --limit=100 --anchors=uniform,jpeg,avif
+  roijax eval --task=detection --detector=yolo11n.onnx --data=coco/val2017 \\
+    --annotations=coco/annotations/instances_val2017.json --limit=500
 
 Writes results.json, results.csv (one line a photo, codec and quality) and
-rd.png to --out, and prints the means."""
+rd.png, or TASK.png, to --out, and prints the means."""
+TASKS = ("none", "detection", "segmentation")
 
 
 def evaluate(
@@ -63,6 +66,39 @@ def evaluate(
       " jpeg, webp, jpeg2000, avif, and more, which a wrong name lists.",
     ),
   ] = "",
+  task: Annotated[
+    str,
+    typer.Option(
+      metavar="|".join(TASKS),
+      help="What a detector still finds in decoded photos, by COCO's scores, in"
+      " place of PSNR.",
+    ),
+  ] = "none",
+  detector: Annotated[
+    str | None,
+    typer.Option(
+      metavar="PATH|hog|predictor",
+      help="For a task: an ONNX file (docs/machine.md), OpenCV's people, or the"
+      " shipped predictor of regions.",
+    ),
+  ] = None,
+  detector_layout: Annotated[
+    str | None,
+    typer.Option(
+      "--detector-layout",
+      "--detector_layout",
+      metavar="torchvision|yolo",
+      help="Of that file; found out when absent.",
+    ),
+  ] = None,
+  annotations: Annotated[
+    str | None,
+    typer.Option(
+      metavar="JSON",
+      help="For a task: COCO's file; of a folder X/val2017 when absent"
+      " X/annotations/instances_val2017.json.",
+    ),
+  ] = None,
   detailed: Annotated[
     bool,
     typer.Option(
@@ -78,26 +114,58 @@ def evaluate(
   ] = None,
 ) -> None:
   """Measures weights on photos: rates of real files, PSNR, rivals."""
-  from roijax.evaluation import report
-  from roijax.evaluation.run import Settings, evaluate_checkpoint
+  if task not in TASKS:
+    raise ConfigError(f"no task {task!r}: choose from {', '.join(TASKS)}")
   from roijax.weights import index
 
-  numbers = None if qualities is None else _numbers(qualities)
-  settings = Settings(
-    data=data,
-    data_dir=data_dir,
-    roi=roi,
-    qualities=numbers,
-    background=options.background_level(background),
-    limit=limit,
-    anchors=[name.strip() for name in anchors.split(",") if name.strip()],
-    detailed=detailed,
-  )
-  evaluation = evaluate_checkpoint(
-    checkpoint or index.default().name, settings, out
-  )
+  checkpoint = checkpoint or index.default().name
+  settings: dict[str, Any] = {
+    "data": data,
+    "data_dir": data_dir,
+    "roi": roi,
+    "qualities": None if qualities is None else _numbers(qualities),
+    "background": options.background_level(background),
+    "limit": limit,
+    "anchors": [name.strip() for name in anchors.split(",") if name.strip()],
+  }
+  of_tasks = {
+    "detector": detector,
+    "detector_layout": detector_layout,
+    "annotations": annotations,
+  }
+  if task == "none":
+    for name, value in of_tasks.items():
+      if value is not None:
+        option = name.replace("_", "-")
+        raise ConfigError(f"--{option} needs --task=detection or segmentation")
+    _evaluate_distortion(checkpoint, settings | {"detailed": detailed}, out)
+  else:
+    if detailed:
+      raise ConfigError(f"--detailed is of no use with --task={task}")
+    _evaluate_task(checkpoint, settings | of_tasks | {"task": task}, out)
+
+
+def _evaluate_distortion(
+  checkpoint: str, settings: dict[str, Any], out: str | None
+) -> None:
+  from roijax.evaluation import report
+  from roijax.evaluation.run import Settings, evaluate_checkpoint
+
+  evaluation = evaluate_checkpoint(checkpoint, Settings(**settings), out)
   report.print_report(evaluation.points, evaluation.differences)
   print(f"results: {evaluation.folder}/results.json, results.csv, rd.png")
+
+
+def _evaluate_task(
+  checkpoint: str, settings: dict[str, Any], out: str | None
+) -> None:
+  from roijax.evaluation.machine import report
+  from roijax.evaluation.machine.run import Settings, evaluate_checkpoint
+
+  evaluation = evaluate_checkpoint(checkpoint, Settings(**settings), out)
+  report.print_report(evaluation.points, evaluation.judges, evaluation.left_out)
+  plot = f"{settings['task']}.png"
+  print(f"results: {evaluation.folder}/results.json, results.csv, {plot}")
 
 
 def _numbers(text: str) -> list[float]:

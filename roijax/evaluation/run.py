@@ -87,10 +87,7 @@ def evaluate_checkpoint(
       missing or unfit.
   """
   if out is None:
-    # A file has no folder of its own; shipped weights lie in the package.
-    path = pathlib.Path(checkpoint)
-    workdir = pathlib.Path("runs") / path.stem
-    out = (path if path.is_dir() else workdir) / "eval"
+    out = default_folder(checkpoint)
   source = open_source(settings.data, settings.data_dir)
   # JAX takes a second to load: photos that do not exist are told before.
   from roijax.codec import Codec as LearnedCodec
@@ -134,7 +131,7 @@ def evaluate_codec(
   rate_distortion.check_settings(
     codec.max_quality, qualities, settings.background, settings.anchors
   )
-  _check_writable(out)
+  check_writable(out)
   with PhotoProgress(count) as progress:
     rows = rate_distortion.evaluate(
       codec,
@@ -175,8 +172,20 @@ def _title(settings: Settings, count: int) -> str:
   )
 
 
-def _check_writable(folder: pathlib.Path) -> None:
-  """Fails now, not after the last photo, when results cannot be written."""
+def default_folder(checkpoint: str | os.PathLike) -> pathlib.Path:
+  """Where a checkpoint's results go that were given no folder."""
+  # A file has no folder of its own; shipped weights lie in the package.
+  path = pathlib.Path(checkpoint)
+  workdir = pathlib.Path("runs") / path.stem
+  return (path if path.is_dir() else workdir) / "eval"
+
+
+def check_writable(folder: pathlib.Path) -> None:
+  """Fails now, not after the last photo, when results cannot be written.
+
+  Raises:
+    RoijaxError: they cannot.
+  """
   try:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
