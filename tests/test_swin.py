@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from roijax.layers.swin import (
+  ATTENTION,
   PatchMerging,
   PixelShuffle,
   SwinPair,
@@ -58,6 +59,14 @@ def _dense(params, x):
 
 def _reference_attention(params, x, heads, window, shift):
   """Every position against every other of the picture, in float64."""
+  weights, value = _reference_weights(params, x, heads, window, shift)
+  read = np.einsum("banm,bmad->bnad", weights, value)
+  return _dense(params["out"], read.reshape(len(x), -1, x.shape[-1])).reshape(
+    x.shape
+  )
+
+
+def _reference_weights(params, x, heads, window, shift):
   batch, height, width, channels = x.shape
   flat = np.asarray(x, np.float64).reshape(batch, -1, channels)
   query, key, value = (
@@ -73,9 +82,7 @@ def _reference_attention(params, x, heads, window, shift):
     row = (down + window - 1) * (2 * window - 1) + right + window - 1
     logits[:, :, n, m] += table[row]
   weights = np.where(visible, np.exp(logits - logits.max()), 0)
-  weights /= weights.sum(axis=-1, keepdims=True)
-  read = np.einsum("banm,bmad->bnad", weights, value)
-  return _dense(params["out"], read.reshape(flat.shape)).reshape(x.shape)
+  return weights / weights.sum(axis=-1, keepdims=True), value
 
 
 def _reference_norm(params, x):
@@ -151,6 +158,48 @@ def test_window_attention_is_masked_attention_over_all(size, shift):
   found = jax.jit(layer.apply)({"params": params}, x)
   expected = _reference_attention(params, x, 3, 4, shift)
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+@pytest.mark.parametrize("size", [(8, 8), (5, 7), (2, 3)])
+def test_the_weights_can_be_had_and_cost_nothing_else(size, shift):
+  height, width = size
+  x = _normal(2, *size, 6)
+  layer = WindowAttention(heads=3, window=4, shift=shift)
+  params = _random(layer, x)
+  expected, _ = _reference_weights(params, x, 3, 4, shift)
+  out, taken = layer.apply({"params": params}, x, mutable=[ATTENTION])
+  np.testing.assert_array_equal(out, layer.apply({"params": params}, x))
+  (weights,) = taken[ATTENTION]["weights"]
+  assert weights.shape == (2, *size, 3, 16)
+  found = np.zeros_like(expected)
+  for row, column, n in itertools.product(
+    range(height), range(width), range(16)
+  ):
+    # The window's first position, then the n-th.
+    down = (row - shift) // 4 * 4 + shift + n // 4
+    right = (column - shift) // 4 * 4 + shift + n % 4
+    weight = weights[:, row, column, :, n]
+    if 0 <= down < height and 0 <= right < width:
+      place = row * width + column, down * width + right
+      found[:, :, *place] = weight
+    else:
+      assert not weight.any()
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+  assert set(jax.eval_shape(layer.init, KEY, x)) == {"params"}
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_pair_gives_the_weights_of_both_blocks(remat):
+  x = _normal(1, 6, 5, 4)
+  layer = SwinPair(heads=2, window=4, remat=remat)
+  params = _random(layer, x)
+  _, taken = jax.jit(lambda p, x: layer.apply(p, x, mutable=[ATTENTION]))(
+    {"params": params}, x
+  )
+  for block in ("plain", "shifted"):
+    (weights,) = taken[ATTENTION][block]["attention"]["weights"]
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(7, 5), (6, 11)])

@@ -1,19 +1,29 @@
 """`roijax plot`: pictures of what was measured."""
 
 import pathlib
+import re
 from typing import Annotated
 
 import typer
 
-from roijax.errors import RoijaxError
+from roijax.commands import options
+from roijax.errors import ConfigError, RoijaxError
 
 app = typer.Typer(help="Draw what was measured, as PNG.", rich_markup_mode=None)
+
+ATTENTION_EPILOG = """\b
+Examples:
+  roijax plot attention photo.jpg --checkpoint=runs/swin
+  roijax plot attention photo.jpg --checkpoint=runs/swin --roi face \\
+    --at 120,80 --at 300,200 -o attention.png"""
 
 
 @app.callback(invoke_without_command=True)
 def _root(context: typer.Context) -> None:
   if context.invoked_subcommand is None:
-    raise RoijaxError("name what to draw: roijax plot run DIR")
+    raise RoijaxError(
+      "name what to draw: roijax plot run DIR, or roijax plot attention PHOTO"
+    )
 
 
 @app.command("run")
@@ -48,3 +58,67 @@ def plot_run(
   write_curves(output, runs)
   told = ", ".join(f"{run.name} ({run.extent})" for run in runs)
   print(f"{output}: {told}")
+
+
+@app.command("attention", cls=options.RegionCommand, epilog=ATTENTION_EPILOG)
+def plot_attention(
+  photo: Annotated[
+    pathlib.Path,
+    typer.Argument(metavar="PHOTO", hidden=True),
+  ],
+  checkpoint: options.Checkpoint = None,
+  roi: options.Rois = None,
+  at: Annotated[
+    list[str] | None,
+    typer.Option(
+      metavar="X,Y",
+      help="A point to look from, in pixels from the upper left; several are"
+      " drawn in rows. When absent: one in the region and one outside.",
+    ),
+  ] = None,
+  output: Annotated[
+    pathlib.Path,
+    typer.Option("--output", "-o", metavar="PNG", help="The PNG to write."),
+  ] = pathlib.Path("attention.png"),
+) -> None:
+  """Draws where a Swin model's encoder and decoder look, at chosen points.
+
+  For each point and each pair of Swin blocks: what the pair brings to the
+  point from its surroundings. Prints how far each pair looks in the mean.
+  """
+  from roijax.data.picture import read_picture
+  from roijax.weights import index
+
+  if output.suffix.lower() != ".png":
+    raise ConfigError(f"{output}: attention is drawn as PNG; end -o in .png")
+  points = [_parse_point(text) for text in at or []]
+  weights = index.find(checkpoint)
+  image = read_picture(photo).image
+  height, width = image.shape[:2]
+  for x, y in points:
+    if x >= width or y >= height:
+      raise ConfigError(
+        f"--at {x},{y} lies outside the photo, {width}x{height}"
+      )
+  region = None
+  if roi:
+    from roijax.roi.spec import unite
+
+    region = unite(roi, (height, width), photo, image)
+  # Seconds of JAX: behind everything that can be wrong before.
+  from roijax.commands import engine
+  from roijax.evaluation import attention, attention_plot
+
+  pairs = attention.take_weights(engine.load_codec(weights), image, region)
+  points = points or attention.choose_points(height, width, region)
+  attention_plot.draw_attention(output, image, region, pairs, points)
+  print(attention_plot.tabulate(pairs))
+  told = ", ".join(f"{x},{y}" for x, y in points)
+  print(f"{output}: from {told}")
+
+
+def _parse_point(text: str) -> tuple[int, int]:
+  found = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
+  if not found:
+    raise ConfigError(f"--at: {text!r} is no point: write x,y in pixels")
+  return int(found[1]), int(found[2])

@@ -28,6 +28,9 @@ from roijax.ops.resample import depth_to_space, space_to_depth
 
 Precision = Literal["highest"] | None
 
+# The collection that takes attention's weights, for who wants to look.
+ATTENTION = "attention"
+
 _INIT = nn.initializers.truncated_normal(0.02)
 # Finite: a window of padding alone would divide nothing by nothing.
 _NEVER = -1e30
@@ -121,6 +124,31 @@ def attend(
     mask: true where a query may see a key; None lets it see all.
     precision: of the products.
   """
+  weights = _weigh(query, key, bias, mask, precision)
+  total = jnp.einsum(
+    "bkanm,bkamd->bkand",
+    weights.astype(value.dtype),
+    value,
+    precision=precision,
+    preferred_element_type=weights.dtype,
+  )
+  return (total / weights.sum(axis=-1, keepdims=True)).astype(value.dtype)
+
+
+def attention_weights(
+  query: Float[Array, "B K A N D"],
+  key: Float[Array, "B K A N D"],
+  bias: Float[Array, "A N N"],
+  mask: Shaped[Array, "K N N"] | None = None,
+  precision: Precision = None,
+) -> Float[Array, "B K A N N"]:
+  """By what `attend` weighs the value of every key: a query's sum to one."""
+  weights = _weigh(query, key, bias, mask, precision)
+  return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _weigh(query, key, bias, mask, precision):
+  """The weights before they are divided by their sums."""
   dtype = jnp.promote_types(query.dtype, jnp.float32)
   scale = query.shape[-1] ** -0.5
   logits = jnp.einsum(
@@ -134,19 +162,20 @@ def attend(
   if mask is not None:
     logits = jnp.where(mask[None, :, None], logits, _NEVER)
   top = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
-  weights = jnp.exp(logits - top)
-  total = jnp.einsum(
-    "bkanm,bkamd->bkand",
-    weights.astype(value.dtype),
-    value,
-    precision=precision,
-    preferred_element_type=dtype,
-  )
-  return (total / weights.sum(axis=-1, keepdims=True)).astype(value.dtype)
+  return jnp.exp(logits - top)
+
+
+def _join_heads(x):
+  """[B, K, A, N, D] as [B, K, N, A D]."""
+  return x.swapaxes(2, 3).reshape(*x.shape[:2], x.shape[3], -1)
 
 
 class WindowAttention(nn.Module):
   """Multi-head self-attention in windows, with relative position bias.
+
+  Where the collection `ATTENTION` is mutable, it takes the weights of every
+  position over the positions of its window, in raster order: "weights", of
+  shape [B, H, W, heads, window**2]. Else they are never made.
 
   Attributes:
     heads: divides the channels.
@@ -179,12 +208,21 @@ class WindowAttention(nn.Module):
       # Compared in the program: as a constant this would be N times larger.
       mask = asks[:, :, None] == is_asked[:, None, :]
     query, key, value = self._split_heads(split_windows(x, self.window))
-    x = attend(query, key, value, self._bias(), mask, self.precision)
-    x = x.swapaxes(2, 3).reshape(*x.shape[:2], -1, channels)
-    x = join_windows(self._dense(channels, "out")(x), *padded)
-    if self.shift:
-      x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2))
-    return x[:, :height, :width]
+    bias = self._bias()
+
+    def place(windows):
+      x = join_windows(windows, *padded)
+      if self.shift:
+        x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2))
+      return x[:, :height, :width]
+
+    if self.is_mutable_collection(ATTENTION) and not self.is_initializing():
+      weights = attention_weights(query, key, bias, mask, self.precision)
+      weights = place(_join_heads(weights))
+      weights = weights.reshape(*weights.shape[:3], self.heads, -1)
+      self.sow(ATTENTION, "weights", weights)
+    x = _join_heads(attend(query, key, value, bias, mask, self.precision))
+    return place(self._dense(channels, "out")(x))
 
   def _split_heads(self, windows):
     """Query, key and value, [B, K, heads, N, D] each."""

@@ -1,0 +1,116 @@
+"""One of our models in a process of its own; prints JSON.
+
+python -m benchmarks.peers.ours '{"model": "configs/swin.py:small", ...}'
+"""
+
+import json
+import pathlib
+import sys
+import tempfile
+
+import jax
+import numpy as np
+
+from benchmarks.codec import write_fresh_weights
+from benchmarks.peers.profile import profile_step
+from benchmarks.training import meters
+from benchmarks.training.case import draw_batch
+from roijax.codec import Codec
+from roijax.data.images import read_image
+from roijax.models.__main__ import read_config
+from roijax.models.registry import build_model
+from roijax.models.size import measure_size
+from roijax.training.objective import init_model, make_loss_fn
+from roijax.training.optimizer import make_optimizer
+from roijax.training.state import make_state
+from roijax.training.steps import make_train_step
+
+
+def time_median(call, case: dict) -> float:
+  """Median seconds of a call, by the clock."""
+  return meters.median(
+    meters.time_calls(call, case["repeats"], case["seconds"])
+  ).wall
+
+
+def measure_coding(case: dict) -> dict:
+  """Size, one forward pass, and a file made and read."""
+  file, _, variant = case["model"].partition(":")
+  image = read_image(case["photo"])
+  with tempfile.TemporaryDirectory() as folder:
+    write_fresh_weights(pathlib.Path(folder), file, variant)
+    codec = Codec.load(folder)
+  whole = measure_size(codec.model, *image.shape[:2], depth=0)[-1]
+  x = image[None].astype(np.float32) / 255
+  roi = np.ones((*x.shape[:3], 1), np.float32)
+  quality = np.asarray([codec.default_quality], np.float32)
+  keys = jax.random.split(jax.random.key(0), 1)
+  params = jax.device_put(codec.weights.params)
+  program = jax.jit(
+    lambda params, *inputs: codec.model.apply({"params": params}, *inputs)
+  )
+  data = codec.compress(image)
+  return {
+    "parameters": whole.parameters,
+    "macs": whole.macs,
+    "forward_s": time_median(
+      lambda: jax.block_until_ready(program(params, x, roi, quality, keys)),
+      case,
+    ),
+    "encode_s": time_median(lambda: codec.compress(image), case),
+    "decode_s": time_median(lambda: codec.decompress(data), case),
+  }
+
+
+def make_step(case: dict):
+  """The step of `train()`, on a random batch and one device.
+
+  Returns:
+    A call that runs one, its compiled program, and the parameters' shapes.
+  """
+  config = read_config(case["model"])
+  model = build_model(config.system, config.model)
+  optimizer, _ = make_optimizer(config.optimizer, config.train.steps)
+  batch = draw_batch(case["batch"], case["crop"])
+  params, collections = init_model(model, config, jax.random.key(0), batch)
+  state = make_state(params, collections, optimizer, jax.random.key(1))
+  names = jax.tree.map(lambda leaf: leaf.shape, params)
+  del params
+  loss_fn = make_loss_fn(model, config)
+  program = make_train_step(loss_fn, optimizer, config.train.ema_decay)
+  compiled = jax.jit(program, donate_argnums=0).lower(state, batch).compile()
+
+  def step():
+    nonlocal state
+    state, metrics = compiled(state, batch)
+    jax.block_until_ready((state, metrics))
+
+  return step, compiled, names
+
+
+def measure_step(case: dict) -> dict:
+  """Seconds of a training step, and the memory that steps need."""
+  step, _, _ = make_step(case)
+  step()
+  meters.forget_peak()
+  seconds = time_median(step, case)
+  on_cpu = jax.default_backend() == "cpu"
+  stats = None if on_cpu else jax.devices()[0].memory_stats()
+  peak = stats["peak_bytes_in_use"] / 2**20 if stats else meters.peak_mib()
+  return {"step_s": seconds, "step_peak_mib": peak}
+
+
+def profile(case: dict) -> dict:
+  """Where the seconds of a step go, see `profile_step`."""
+  return profile_step(*make_step(case), case["repeats"])
+
+
+def main() -> None:
+  """Measures the case given as JSON."""
+  case = json.loads(sys.argv[1])
+  tasks = {"code": measure_coding, "step": measure_step, "profile": profile}
+  print(json.dumps(tasks[case["task"]](case)))
+
+
+if __name__ == "__main__":
+  main()
