@@ -100,20 +100,18 @@ def main() -> int:
 
 def run() -> int:
   """Trains, then evaluates if the config says on what."""
-  config, workdir = _CONFIG.value, _WORKDIR.value
+  config, workdir = _CONFIG.value, str(_WORKDIR.value)
   from roijax.data.sources import open_source
-  from roijax.evaluation import report
-  from roijax.evaluation.run import Settings, evaluate_checkpoint
   from roijax.programs import use_compilation_cache
   from roijax.training import agreement, hosts
-  from roijax.training.loop import train
   from roijax.training.options import call_with
   from roijax.training.signals import Interrupted
 
   # Before anything that only some of them might do.
   agreement.check_same("config", config.to_dict())
+  train, make_settings, evaluate = _choose(config.get("system"))
   data_dir = config.data.get("data_dir") or None
-  settings = call_with(Settings, "eval", config.eval, data_dir=data_dir)
+  settings = call_with(make_settings, "eval", config.eval, data_dir=data_dir)
   if settings.data:
     # Photos that are missing are told before hours of training, not after.
     agreement.on_primary(
@@ -133,10 +131,30 @@ def run() -> int:
     return 0
   print(f"trained: {workdir}/model.npz")
   if settings.data:
-    evaluation = evaluate_checkpoint(workdir, settings)
-    report.print_report(evaluation.points, evaluation.differences)
-    print(f"results: {evaluation.folder}/results.json, results.csv, rd.png")
+    evaluate(workdir, settings)
   return 0
+
+
+def _choose(system: str | None):
+  """What trains a system, the class of its `eval` section, what evaluates."""
+  if system == "hrnet":
+    from roijax.evaluation import prediction
+    from roijax.training.predictor import train_predictor
+
+    return train_predictor, prediction.Settings, prediction.evaluate_checkpoint
+  from roijax.evaluation.run import Settings
+  from roijax.training.loop import train
+
+  return train, Settings, _evaluate_codec
+
+
+def _evaluate_codec(workdir: str, settings) -> None:
+  from roijax.evaluation import report
+  from roijax.evaluation.run import evaluate_checkpoint
+
+  evaluation = evaluate_checkpoint(workdir, settings)
+  report.print_report(evaluation.points, evaluation.differences)
+  print(f"results: {evaluation.folder}/results.json, results.csv, rd.png")
 
 
 # The guard also keeps the data's reader processes, which import this file,

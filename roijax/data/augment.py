@@ -42,6 +42,13 @@ def augment(
     `image`, float32 [crop, crop, 3] in [0, 1], and `roi`, float32
     [crop, crop, 1] in [0, 1].
   """
+  return draw_sample(photo, crop, generator)[0]
+
+
+def draw_sample(
+  photo: Photo, crop: int, generator: np.random.Generator
+) -> tuple[dict[str, np.ndarray], bool]:
+  """`augment`, and whether the map is the photo's own and not a random one."""
   image, roi = photo["image"], photo["roi"]
   # The maximum takes half the time of `any`.
   if roi is not None and not roi.max() > 0:
@@ -49,6 +56,7 @@ def augment(
   kind = generator.random()
   if kind < UNIFORM_SHARE + RANDOM_SHARE:
     roi = None
+  own = roi is not None
   window = _draw_window(image.shape[:2], roi, crop, generator)
   image = _cut(image, window, crop)
   if kind < UNIFORM_SHARE:
@@ -59,10 +67,11 @@ def augment(
     roi = np.clip(_cut(roi, window, crop), 0, 1)
   if generator.random() < 0.5:
     image, roi = _mirror(image), roi[:, ::-1]
-  return {
+  sample = {
     "image": np.divide(image, np.float32(255), dtype=np.float32),
     "roi": np.ascontiguousarray(roi[..., None]),
   }
+  return sample, own
 
 
 def _draw_window(size, roi, crop, generator):

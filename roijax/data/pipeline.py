@@ -15,6 +15,7 @@ A photo that cannot be read is replaced by the next one and told; see
 import gc
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from roijax.data.skipping import ReplacingReader, SkippedPhotos
 from roijax.errors import ConfigError, DataError
 
 Batch = dict[str, np.ndarray]
+Augment = Callable[[Any, int, np.random.Generator], Batch]
 
 # Decoding threads inside the training process when there are no readers, and
 # batches held ready.
@@ -157,6 +159,7 @@ def make_train_iterator(
   process_index: int = 0,
   process_count: int = 1,
   workers: int = 0,
+  augment: Augment = augment,
 ) -> TrainIterator:
   """Builds the stream of training batches.
 
@@ -171,6 +174,8 @@ def make_train_iterator(
     process_count: how many processes train together.
     workers: reader processes; 0 reads in threads of this process. A script
       that uses them needs an `if __name__ == "__main__"` guard.
+    augment: makes a sample of a photo, a crop and a generator; picklable when
+      there are workers.
 
   Returns:
     An endless iterator with `get_state` and `set_state`.
@@ -195,7 +200,7 @@ def make_train_iterator(
     .seed(seed)
     .shuffle()
     .repeat()
-    .random_map(_Augment(crop))
+    .random_map(_Augment(augment, crop))
     .batch(batch_size)
   )
   identity = {
@@ -209,14 +214,15 @@ def make_train_iterator(
 
 
 class _Augment:
-  """`augment` for a fixed crop, picklable; passes reports of bad photos on."""
+  """An `Augment` of a fixed crop; passes reports of bad photos on."""
 
-  def __init__(self, crop: int):
+  def __init__(self, augment: Augment, crop: int):
+    self._augment = augment
     self._crop = crop
 
   def __call__(self, read, generator):
     photo, report = read
-    sample = augment(photo, self._crop, generator)
+    sample = self._augment(photo, self._crop, generator)
     return {**sample, SKIPPED: np.array(report)}
 
 

@@ -38,9 +38,19 @@ class JoinedSource:
 
   def __getitem__(self, index: int) -> Photo:
     """Reads one photo from the part that holds `index`."""
+    part, index = self._locate(index)
+    return part[index]
+
+  def read_annotated(self, index: int) -> str:
+    """Says what is annotated, as `CocoSource` does; `all` for other parts."""
+    part, index = self._locate(index)
+    read = getattr(part, "read_annotated", None)
+    return "all" if read is None else read(index)
+
+  def _locate(self, index: int) -> tuple[Source, int]:
     part = bisect.bisect_right(self._ends, index)
     start = self._ends[part - 1] if part else 0
-    return self.parts[part][index - start]
+    return self.parts[part], index - start
 
 
 def open_source(spec: str, data_dir: str | None = None) -> Source:

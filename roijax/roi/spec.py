@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from roijax.errors import DataError
-from roijax.roi import coco, edges, face, file, person, saliency, shapes
+from roijax.roi import (
+  coco,
+  edges,
+  face,
+  file,
+  person,
+  predictor,
+  saliency,
+  shapes,
+)
 
 Size = tuple[int, int]
 Path = str | os.PathLike | None
@@ -25,6 +34,8 @@ SPELLINGS = {
   "face": "faces (OpenCV)",
   "person": "people, whole or below their faces (OpenCV)",
   "saliency": "what stands out, with soft weights (OpenCV)",
+  "auto": "objects that a trained network finds",
+  "auto:0.2": "all that it gives this probability, not 0.5",
   "center": "an ellipse over the middle quarter",
   "all": "everything: an ordinary file",
   "none": "nothing: the same ordinary file",
@@ -40,12 +51,13 @@ class _Photo:
   path: Path
   image: np.ndarray | None
 
-  def detect(self, kind: str) -> np.ndarray:
+  def detect(self, kind: str, **options) -> np.ndarray:
     if self.image is None:
       raise DataError(f"--roi {kind} needs the photo's pixels, not its size")
     if self.image.shape[:2] != tuple(self.size):
       raise ValueError(f"{self.image.shape} is not a photo of size {self.size}")
-    return DETECTORS[kind](self.image, str(self.path or "the photo"))
+    name = str(self.path or "the photo")
+    return DETECTORS[kind](self.image, name, **options)
 
   def fill(self) -> np.ndarray:
     return np.ones(self.size, np.float32)
@@ -58,14 +70,18 @@ _SOURCES: dict[str, Callable[[str, _Photo], np.ndarray]] = {
   "polygon": lambda text, photo: shapes.polygon(text, photo.size),
   "coco": lambda text, photo: coco.parse(text, photo.size, photo.path),
   "file": lambda text, photo: file.read_mask(text, photo.size),
+  "auto": lambda text, photo: photo.detect(
+    "auto", threshold=predictor.parse_threshold(text)
+  ),
 }
 
-DETECTORS: dict[str, Callable[[np.ndarray, str], np.ndarray]] = {
+DETECTORS: dict[str, Callable[..., np.ndarray]] = {
   "face": face.parse,
   "person": person.parse,
   "saliency": saliency.parse,
+  "auto": predictor.parse,
 }
-"""Specs that look at the photo's pixels."""
+"""Specs that look at the photo's pixels; called with it and its name."""
 
 # The others that stand alone. `all` and `none` are the same: a map without
 # contrast asks for an ordinary codec.
@@ -74,6 +90,11 @@ _WORDS: dict[str, Callable[[_Photo], np.ndarray]] = {
   "all": _Photo.fill,
   "none": _Photo.fill,
 }
+
+
+def needs_pixels(spec: str) -> bool:
+  """Whether a spec looks at the photo, not only at its size and name."""
+  return spec.partition(":")[0] in DETECTORS
 
 
 def parse_roi(
@@ -90,7 +111,7 @@ def parse_roi(
     size: the photo's height and width.
     image_path: the photo's path; `coco:` finds its annotations by the file
       name.
-    image: uint8 [H, W] or [H, W, 3], RGB; `face`, `person` and `saliency` look
+    image: uint8 [H, W] or [H, W, 3], RGB; what `needs_pixels` looks
       at it.
 
   Returns:

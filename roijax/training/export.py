@@ -9,10 +9,19 @@ import numpy as np
 from roijax.errors import ConfigError
 from roijax.training.run_config import as_json, describe_difference
 from roijax.weights.archive import FILE_NAME, load_weights, save_weights
+from roijax.weights.predictor import save_predictor
+
+# Where the parameters of a predictor lie that trained with the codec, and the
+# file that gets them.
+PREDICTOR = "predictor"
+PREDICTOR_NAME = "predictor.npz"
 
 
 def export_model(path: str | os.PathLike, config, params) -> None:
   """Writes the weights file that compression and evaluation read.
+
+  A predictor that trained with the codec gets a file beside it,
+  `predictor.npz`.
 
   Args:
     path: a workdir (the file is its `model.npz`), or the file itself.
@@ -26,7 +35,11 @@ def export_model(path: str | os.PathLike, config, params) -> None:
   path = pathlib.Path(path)
   if path.suffix != ".npz":
     path = path / FILE_NAME
-  arrays = jax.tree.map(np.asarray, params)
+  arrays = dict(jax.tree.map(np.asarray, params))
+  predictor = arrays.pop(PREDICTOR, None)
+  if predictor is not None:
+    own = config.predictor.model.to_dict()
+    save_predictor(path.with_name(PREDICTOR_NAME), own, predictor)
   save_weights(path, config.system, config.model.to_dict(), arrays)
 
 

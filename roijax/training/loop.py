@@ -264,6 +264,9 @@ def open_data(
   batch_size: int,
   data_dir: str | None = None,
   workers: int = 0,
+  masks: str = "truth",
+  maps: str = "",
+  joint: bool = False,
   process_index: int = 0,
   process_count: int = 1,
 ) -> BatchIterator:
@@ -276,6 +279,9 @@ def open_data(
     batch_size: samples in a batch, over all devices and processes.
     data_dir: where prepared datasets lie.
     workers: reader processes; 0: none.
+    masks: `truth`, the photos' own regions, or `predicted:THRESHOLD`.
+    maps: the folder of predicted maps (see `data.predicted`).
+    joint: whether samples also say what a predictor can learn of them.
     process_index: which of the training processes this is.
     process_count: how many there are; each gets its rows of the batch.
 
@@ -284,7 +290,10 @@ def open_data(
     DataError: the dataset is missing; the line says how to prepare it.
   """
   # Grain and TFDS: not before they are called for.
+  from roijax.data.augment import augment
+  from roijax.data.objects import ObjectSource, make_joint_sample
   from roijax.data.pipeline import make_train_iterator
+  from roijax.data.predicted import with_masks
   from roijax.data.sources import open_source
 
   if batch_size % process_count:
@@ -292,14 +301,16 @@ def open_data(
       f"config.data.batch_size={batch_size} does not split over "
       f"{process_count} processes: use a multiple of {process_count}"
     )
+  photos = with_masks(open_source(source, data_dir or None), masks, maps)
   return make_train_iterator(
-    open_source(source, data_dir or None),
+    ObjectSource(photos) if joint else photos,
     crop=crop,
     batch_size=batch_size // process_count,
     seed=seed,
     process_index=process_index,
     process_count=process_count,
     workers=workers,
+    augment=make_joint_sample if joint else augment,
   )
 
 
@@ -341,6 +352,11 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   """
   from roijax.models.registry import build_model
   from roijax.training.export import export_model, import_params
+  from roijax.training.joint import (
+    make_joint_loss,
+    read_predictor,
+    start_predictor,
+  )
   from roijax.training.objective import init_model, make_loss_fn
   from roijax.training.samples import make_observer
 
@@ -348,12 +364,14 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   options = call_with(TrainOptions, "train", config.train)
   optimizer, schedule = make_optimizer(config.optimizer, options.steps)
   model = build_model(config.system, config.model)
+  joint = read_predictor(config)
   iterator = agreement.on_all(
     lambda: call_with(
       open_data,
       "data",
       config.data,
       seed=config.seed,
+      joint=joint is not None,
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
@@ -363,6 +381,10 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
   params, collections = init_model(model, config, init_key, sample)
   if options.start_from:
     params = import_params(options.start_from, config)
+  loss_fn = make_loss_fn(model, config)
+  if joint is not None:
+    params = start_predictor(joint, config, init_key, params)
+    loss_fn = make_joint_loss(joint, config, loss_fn)
   observe = None
   if options.observe_every and hosts.is_primary():
     observe = make_observer(model, config, sample, workdir)
@@ -375,7 +397,7 @@ def train(config: Any, workdir: str | pathlib.Path) -> TrainState:
     return run_training(
       make_state(params, collections, optimizer, key),
       iterator,
-      make_loss_fn(model, config),
+      loss_fn,
       optimizer,
       options,
       batch_size=config.data.batch_size,

@@ -30,6 +30,8 @@ from roijax.errors import CheckpointError
 from roijax.files import write_whole
 
 FILE_NAME = "model.npz"
+# The system that is no codec; see `predictor`.
+PREDICTOR = "hrnet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,24 @@ class Weights:
   model: dict
   params: dict
   z_tables: tables.Tables
+  fingerprint: bytes
+
+
+class Contents(NamedTuple):
+  """What lies in a weights file; see `Weights`.
+
+  Attributes:
+    system: what the model is.
+    model: the builder's arguments.
+    params: nested dict of float32 arrays.
+    tables: the arrays of the coding tables; none where nothing is coded.
+    fingerprint: eight bytes that name all of the above.
+  """
+
+  system: str
+  model: dict
+  params: dict
+  tables: dict[str, np.ndarray]
   fingerprint: bytes
 
 
@@ -92,8 +112,50 @@ def _fingerprint(file: Mapping[str, np.ndarray]) -> bytes:
   return digest.digest()[:8]
 
 
+def round_weights(params: Mapping) -> dict[str, np.ndarray]:
+  """Parameters as they are stored: float16, by path.
+
+  Raises:
+    CheckpointError: a weight is too large for float16, or not finite.
+  """
+  with np.errstate(over="ignore"):
+    halves = {k: v.astype(np.float16) for k, v in _flatten(params).items()}
+  for path, half in halves.items():
+    if not np.isfinite(half).all():
+      raise CheckpointError(
+        f"weight {path} does not fit in float16; train with a smaller "
+        "learning rate, or resume from an earlier checkpoint"
+      )
+  return halves
+
+
+def pack_file(
+  system: str,
+  model: Mapping,
+  halves: Mapping[str, np.ndarray],
+  z_tables: Mapping[str, np.ndarray],
+) -> bytes:
+  """The content of a weights file, whatever the system.
+
+  Args:
+    system: what the model is.
+    model: the builder's arguments, JSON-able.
+    halves: from `round_weights`.
+    z_tables: the arrays of the coding tables; empty for what codes nothing.
+  """
+  config = json.dumps({"system": system, "model": model}, sort_keys=True)
+  arrays = {
+    **{f"weights/{path}": half for path, half in halves.items()},
+    **{f"tables/{name}": array for name, array in z_tables.items()},
+    "config": np.frombuffer(config.encode(), np.uint8),
+  }
+  stream = io.BytesIO()
+  np.savez_compressed(stream, **arrays)
+  return stream.getvalue()
+
+
 def pack_weights(system: str, model: Mapping, params: Mapping) -> bytes:
-  """The content of a `model.npz`.
+  """The content of a codec's `model.npz`.
 
   Args:
     system: a key of `models.registry.SYSTEMS`.
@@ -106,26 +168,10 @@ def pack_weights(system: str, model: Mapping, params: Mapping) -> bytes:
   # JAX takes a second to load, and reading a file does without.
   from roijax.entropy.factorized import make_pmfs
 
-  config = json.dumps({"system": system, "model": model}, sort_keys=True)
-  arrays = {}
-  with np.errstate(over="ignore"):
-    halves = {k: v.astype(np.float16) for k, v in _flatten(params).items()}
-  for path, half in halves.items():
-    if not np.isfinite(half).all():
-      raise CheckpointError(
-        f"weight {path} does not fit in float16; train with a smaller "
-        "learning rate, or resume from an earlier checkpoint"
-      )
-    arrays[f"weights/{path}"] = half
-  rounded = _unflatten(halves)
-  first, pmfs = make_pmfs(rounded["z_prior"])
+  halves = round_weights(params)
+  first, pmfs = make_pmfs(_unflatten(halves)["z_prior"])
   z_tables = tables.make_tables(pmfs, first.tolist())
-  for name, array in z_tables.to_arrays().items():
-    arrays[f"tables/{name}"] = array
-  arrays["config"] = np.frombuffer(config.encode(), np.uint8)
-  stream = io.BytesIO()
-  np.savez_compressed(stream, **arrays)
-  return stream.getvalue()
+  return pack_file(system, model, halves, z_tables.to_arrays())
 
 
 def save_weights(
@@ -166,7 +212,7 @@ def load_weights(path: str | os.PathLike) -> Weights:
     CheckpointError: missing, unreadable or damaged.
   """
   path = find_file(path)
-  return parse_weights(_read(path), str(path))
+  return parse_weights(read_bytes(path), str(path))
 
 
 def parse_weights(data: bytes, name: str) -> Weights:
@@ -179,14 +225,41 @@ def parse_weights(data: bytes, name: str) -> Weights:
   Raises:
     CheckpointError: damaged, or something else.
   """
+  contents = parse_file(data, name)
+  if contents.system == PREDICTOR:
+    raise CheckpointError(
+      f"{name} predicts regions and codes nothing: give a codec's weights (for"
+      f" --roi auto, let ROIJAX_PREDICTOR name this file)"
+    )
+  with _telling(name):
+    z_tables = tables.Tables.from_arrays(contents.tables)
+  return Weights(
+    contents.system,
+    contents.model,
+    contents.params,
+    z_tables,
+    contents.fingerprint,
+  )
+
+
+def parse_file(data: bytes, name: str) -> Contents:
+  """Reads a weights file's bytes, whatever the system.
+
+  Args:
+    data: the content.
+    name: what to call it in errors.
+
+  Raises:
+    CheckpointError: damaged, or something else.
+  """
   with _telling(name), _open(data) as file:
     config = _config(file)
     halves = _arrays(file, "weights/")
-    return Weights(
+    return Contents(
       config["system"],
       config["model"],
       _unflatten({k: v.astype(np.float32) for k, v in halves.items()}),
-      tables.Tables.from_arrays(_arrays(file, "tables/")),
+      _arrays(file, "tables/"),
       _fingerprint(file),
     )
 
@@ -201,11 +274,16 @@ def read_identity(path: str | os.PathLike) -> Identity:
     CheckpointError: missing, unreadable or damaged.
   """
   path = find_file(path)
-  with _telling(str(path)), _open(_read(path)) as file:
+  with _telling(str(path)), _open(read_bytes(path)) as file:
     return Identity(_config(file)["system"], _fingerprint(file))
 
 
-def _read(path: pathlib.Path) -> bytes:
+def read_bytes(path: pathlib.Path) -> bytes:
+  """The bytes of a file that `find_file` gave.
+
+  Raises:
+    CheckpointError: it cannot be read.
+  """
   try:
     return path.read_bytes()
   except OSError as error:
