@@ -143,9 +143,9 @@ def _choose(system: str | None):
 
     return train_predictor, prediction.Settings, prediction.evaluate_checkpoint
   from roijax.evaluation.run import Settings
-  from roijax.training.loop import train
+  from roijax.training.codec import train_codec
 
-  return train, Settings, _evaluate_codec
+  return train_codec, Settings, _evaluate_codec
 
 
 def _evaluate_codec(workdir: str, settings) -> None:

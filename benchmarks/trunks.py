@@ -32,8 +32,8 @@ from roijax.files import write_whole
 from roijax.models.registry import build_model
 from roijax.roi.spec import parse_roi
 from roijax.training import parallel
+from roijax.training.codec import draw_sample
 from roijax.training.export import export_model
-from roijax.training.loop import draw_sample
 from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.optimizer import make_optimizer
 from roijax.training.state import make_state

@@ -113,13 +113,34 @@ def test_the_module_has_the_published_size():
   assert features.shape == (1, 4, 4, 384)
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (5, 1)])
 def test_it_is_the_unfolded_attention(params, height, width):
   _, y_hat = _make(height, width, batch=2)
   p = params["params"]["attention"]
   module = NeighbourAttention(CHANNELS, heads=2)
   found = jax.jit(module.apply)({"params": p}, y_hat)
   expected = _unfold_and_attend(p, y_hat, 2, 5)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_all_images_at_once_are_the_images_one_by_one(params, monkeypatch):
+  """What an accelerator runs, and what a CPU does."""
+  _, y_hat = _make(4, 5, batch=3)
+  module = NeighbourAttention(CHANNELS, heads=2)
+  p = {"params": params["params"]["attention"]}
+
+  def run(y_hat):
+    return module.apply(p, y_hat)
+
+  found = jax.jit(run)(y_hat)
+  traced = jax.jit(run).trace(y_hat)
+  for platform, loops in {"cpu": True, "cuda": False}.items():
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("stablehlo.while" in text) == loops
+  monkeypatch.setattr(
+    jax.lax, "platform_dependent", lambda *maps, cpu, default: default(*maps)
+  )
+  expected = jax.jit(lambda y: module.apply(p, y))(y_hat)
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -157,8 +178,8 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
   with jax.enable_x64(True):
     h, y_hat = _make(height, width, dtype=jnp.float64)
     p = _widen(params)
-    run = functools.partial(CONTEXT.apply, method="parameters")
-    whole = np.asarray(jax.jit(run)(p, h, y_hat))[0]
+    at_once = functools.partial(CONTEXT.apply, method="parameters")
+    whole = np.asarray(jax.jit(at_once)(p, h, y_hat))[0]
     order = CONTEXT.order(height, width)
 
     @jax.jit

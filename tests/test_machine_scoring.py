@@ -37,6 +37,7 @@ class _Says:
 
   name = "says"
   categories = None
+  sure = 0.5
 
   def __init__(self, **found):
     self._found = found
@@ -91,6 +92,7 @@ def test_right_boxes_score_one_and_none_score_nothing(coco, task):
     "ap_small": None,
     "ap_medium": pytest.approx(1),
     "ap_large": None,
+    "ap_own": pytest.approx(1),
   }
   assert _score(coco, _Says(), task)["ap"] == 0
 
@@ -126,6 +128,24 @@ def test_only_photos_that_were_looked_at_are_scored(coco):
   assert _score(coco, _Says(**first), limit=1)["ap"] == pytest.approx(1)
   third = _score(coco, _Says(**first))["ap"]
   assert third == pytest.approx(34 / 101, abs=1e-9)
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_own_findings_stand_in_for_the_truth(coco, task):
+  """In the original it is sure of one wrong box, not of another."""
+  wrong, weak = ((60, 50, 20, 20), 0.9), ((2, 2, 20, 20), 0.4)
+  judge = AveragePrecision(
+    _Says(a=[wrong, weak]), read_annotations(coco[1]), task
+  )
+  (scene,) = _scenes(*coco, limit=1)
+  found = judge.look(scene, scene.image)
+  figures = judge.score({scene.name: found})
+  assert figures["ap"] == 0
+  assert figures["ap_own"] == pytest.approx(1)
+  # A decoded photo in which nothing is found.
+  nothing = judge.look(scene, draw(None, 3))
+  assert judge.count(nothing) == 0
+  assert judge.score({scene.name: nothing})["ap_own"] == 0
 
 
 def test_a_detector_of_people_is_scored_on_people(coco):

@@ -14,7 +14,7 @@ from roijax.errors import CheckpointError, ConfigError, DataError
 from roijax.models.hrnet import build_hrnet
 from roijax.roi import parse_roi, predictor, spec, unite
 from roijax.training.predictor import make_predictor_loss, paste
-from roijax.weights import archive
+from roijax.weights import archive, predictor_export
 from roijax.weights import predictor as predictor_weights
 
 CONFIGS = load_config_file(ROOT / "configs" / "roi_predictor.py")
@@ -250,3 +250,49 @@ def test_specs_that_look_at_pixels_are_known():
   assert {text for text in spec.SPELLINGS if spec.needs_pixels(text)} == wanted
   with pytest.raises(DataError, match="needs the photo's pixels"):
     parse_roi("auto:0.2", (4, 5))
+
+
+WORDS = predictor_export.Words("Photos of mine.", "Much.", "python train.py")
+
+
+def _write_results(folder, fingerprint):
+  row = {"setting": "auto", "miou": 0.4, "best_miou": 0.41}
+  results = {"fingerprint": fingerprint, "rows": [row]}
+  folder.mkdir()
+  (folder / "agreement.json").write_text(json.dumps(results))
+
+
+def test_what_is_shipped_is_found_and_told(weights_path, tmp_path, monkeypatch):
+  monkeypatch.delenv(predictor_weights.VARIABLE, raising=False)
+  monkeypatch.setattr(predictor_weights, "FOLDER", tmp_path)
+  own = predictor_weights.load_predictor(weights_path).fingerprint.hex()
+  _write_results(tmp_path / "eval", own)
+  path = predictor_export.export_predictor(
+    weights_path, "p-1", tmp_path / "eval", WORDS, tmp_path
+  )
+  assert predictor_weights.find_predictor() == path
+  assert path.read_bytes() == weights_path.read_bytes()
+  card = (tmp_path / "p-1.md").read_text()
+  for words in (*WORDS, own, "| `auto` | 0.400 | 0.410 |", "32 pixels square"):
+    assert words in card
+
+
+def test_only_what_was_measured_is_shipped_and_once(
+  weights_path, tmp_path, smoke_path
+):
+  def export(run, results):
+    predictor_export.export_predictor(run, "p-1", results, WORDS, tmp_path)
+
+  with pytest.raises(CheckpointError, match="no figures in"):
+    export(weights_path, tmp_path)
+  _write_results(tmp_path / "eval", "0" * 16)
+  with pytest.raises(
+    CheckpointError, match="was measured with 0000000000000000"
+  ):
+    export(weights_path, tmp_path / "eval")
+  with pytest.raises(CheckpointError, match="no predictor"):
+    export(smoke_path, tmp_path / "eval")
+  (tmp_path / "p-1.npz").write_bytes(b"others")
+  with pytest.raises(CheckpointError, match="shipped already"):
+    export(weights_path, tmp_path / "eval")
+  assert not (tmp_path / "predictor.json").exists()

@@ -10,8 +10,6 @@ import pytest
 
 from roijax.layers.swin import (
   ATTENTION,
-  PatchMerging,
-  PixelShuffle,
   SwinPair,
   WindowAttention,
   attend,
@@ -300,36 +298,6 @@ def test_remat_changes_what_is_kept_and_nothing_else():
   assert kept[1] < kept[0] / 2
   for leaves in zip(*map(jax.tree.leaves, gradients), strict=True):
     np.testing.assert_allclose(*leaves, rtol=1e-3, atol=1e-4)
-
-
-def test_merging_is_a_normed_linear_map_of_each_patch():
-  x = _normal(2, 4, 6, 3)
-  layer = PatchMerging(channels=5)
-  params = _random(layer, x)
-  found = layer.apply({"params": params}, x)
-  assert found.shape == (2, 2, 3, 5)
-  for row, column in itertools.product(range(2), range(3)):
-    patch = np.asarray(x, np.float64)[
-      :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2
-    ].reshape(2, -1)
-    expected = _dense(params["merge"], _reference_norm(params["norm"], patch))
-    np.testing.assert_allclose(
-      found[:, row, column], expected, rtol=1e-4, atol=1e-5
-    )
-
-
-def test_shuffling_writes_each_position_s_map_as_a_patch():
-  x = _normal(2, 2, 3, 4)
-  layer = PixelShuffle(channels=5)
-  params = _random(layer, x)
-  found = layer.apply({"params": params}, x)
-  assert found.shape == (2, 4, 6, 5)
-  for row, column in itertools.product(range(2), range(3)):
-    patch = found[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-    expected = _dense(params["split"], np.asarray(x[:, row, column]))
-    np.testing.assert_allclose(
-      patch.reshape(2, -1), expected, rtol=1e-4, atol=1e-5
-    )
 
 
 def test_heads_that_do_not_divide_the_channels_are_named():

@@ -18,7 +18,7 @@ import training_run
 from roijax.errors import ConfigError, RoijaxError
 from roijax.training import hosts
 from roijax.training.checkpoints import Checkpoints
-from roijax.training.loop import open_data
+from roijax.training.codec import open_data
 
 TESTS = pathlib.Path(__file__).parent
 # For machines under load; a pair takes seconds.

@@ -14,7 +14,7 @@ import training_run
 
 from roijax.errors import ConfigError, DataError, RoijaxError
 from roijax.training.checkpoints import Checkpoints
-from roijax.training.loop import open_data
+from roijax.training.codec import open_data
 from roijax.training.options import TrainOptions, call_with
 from roijax.training.signals import Interrupted
 

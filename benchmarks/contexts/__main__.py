@@ -106,12 +106,15 @@ def _fit_all(settings, frozen, contexts) -> tuple[dict, list[dict]]:
         "bpp": sum(rates.values()) / len(rates),
       }
     )
-    rows[-1]["% of first"] = 100 * rows[-1]["bpp"] / rows[0]["bpp"]
-    print_table(
-      f"{frozen.name}: bits of y of {len(unseen.y)} held-out crops, "
-      f"{settings.seconds:g} CPU seconds each",
-      rows,
+    rows[-1][f"% of {rows[0]['context']}"] = (
+      100 * rows[-1]["bpp"] / rows[0]["bpp"]
     )
+    print(f"{name}: {found.steps} steps, {rows[-1]['bpp']:.4f} bpp", flush=True)
+  print_table(
+    f"{frozen.name}: bits of y of {len(unseen.y)} held-out crops, "
+    f"{settings.seconds:g} CPU seconds each",
+    rows,
+  )
   return fitted, rows
 
 

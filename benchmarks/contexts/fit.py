@@ -102,7 +102,7 @@ class Fit:
     """Bits of each crop."""
     params = {"params": self.whole(fitted)}
     bits = self.model.apply(params, y, h, method=_bits)
-    return jnp.sum(bits, axis=(1, 2, 3))
+    return jnp.sum(jnp.asarray(bits), axis=(1, 2, 3))
 
   def _make_update(self, optimizer, pixels):
     lmbdas = jnp.log(jnp.asarray(self.frozen.arguments["lmbdas"], jnp.float32))

@@ -48,9 +48,10 @@ def measure_coding(case: dict) -> dict:
   with Image.open(case["photo"]) as photo:
     pixels = np.asarray(photo.convert("RGB"), np.float32) / 255
   x = place(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+  # The counter follows gradients.
+  with FlopCounterMode(display=False) as counter:
+    model(x)
   with torch.inference_mode():
-    with FlopCounterMode(display=False) as counter:
-      model(x)
     coded = model.compress(x)
     return {
       "parameters": sum(p.numel() for p in model.parameters()),

@@ -25,7 +25,7 @@ from configs.ggm import get_config
 from roijax.models.registry import build_model
 from roijax.ops.quantize import add_noise
 from roijax.training import parallel
-from roijax.training.loop import open_data
+from roijax.training.codec import open_data
 from roijax.training.objective import (
   init_model,
   make_loss_fn,

@@ -83,11 +83,11 @@ class Examine:
     """The map that was asked for, else the one that the file keeps."""
     size = content.header.height, content.header.width
     if self.rois:
-      from roijax.roi.spec import DETECTORS, unite
+      from roijax.roi.spec import needs_pixels, unite
 
       image = None
       # What is seen in the photo takes its pixels.
-      if DETECTORS.keys() & set(self.rois):
+      if any(map(needs_pixels, self.rois)):
         image = codec.decompress(data, progress=None, **self._limits())
       return unite(self.rois, size, job.source, image)
     if content.box("mask") is None:

@@ -12,7 +12,7 @@ summed, each v is read once, by the sum of its weights.
 
 Outside the picture lies the zero token too. Coded in wavefronts.
 
-Sources: TIC, Lu et al. 2022 (arXiv 2204.11448), as in arXiv 2507.00373.
+Sources: TIC, Lu et al. 2022 (arXiv 2111.06707), as in arXiv 2507.00373.
 """
 
 import flax.linen as nn
@@ -71,13 +71,9 @@ def _attend(bias, tokens, query, key, value):
   )
   logits, known = _products(query, key), kinds - 1
   # The last token asks from 13 places, each with a bias of its own.
-  weights = sum(
-    nn.softmax(logits[:, :, asks] + bias[None, :, places]).sum(axis=2)
-    for asks, places in (
-      (np.s_[:known], np.s_[:known]),
-      (np.s_[known:], np.s_[known:]),
-    )
-  )
+  of_known = nn.softmax(logits[:, :, :known] + bias[None, :, :known])
+  of_zero = nn.softmax(logits[:, :, known:] + bias[None, :, known:])
+  weights = of_known.sum(axis=2) + of_zero.sum(axis=2)
   read = jnp.matmul(weights[:, :, None], value, precision="highest")
   return tokens.sum(axis=1) + read.reshape(count, -1)
 
@@ -128,7 +124,7 @@ class NeighbourAttention(nn.Module):
       joined = (jnp.concatenate(pair) for pair in zip(maps, zero, strict=True))
       return _attend(bias, *(one[index] for one in joined))
 
-    # An image at a time stays in a CPU's cache, and so twice as quick.
+    # An image at a time stays in a CPU's cache, and is twice as quick.
     x = jax.lax.platform_dependent(
       self._expand(y_hat.reshape(batch, -1, channels)),
       cpu=lambda maps: jax.lax.map(jax.checkpoint(attend), maps),

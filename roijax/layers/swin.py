@@ -24,8 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from roijax.ops.resample import depth_to_space, space_to_depth
-
 Precision = Literal["highest"] | None
 
 # The collection that takes attention's weights, for who wants to look.
@@ -328,55 +326,3 @@ class SwinPair(nn.Module):
         name=name,
       )(x)
     return x
-
-
-class PatchMerging(nn.Module):
-  """Down by 2: each 2x2 patch becomes a position. H and W must be even.
-
-  Attributes:
-    channels: of the output.
-    dtype: of the product; None follows the input.
-    precision: of the product.
-  """
-
-  channels: int
-  dtype: jnp.dtype | None = None
-  precision: Precision = None
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-    """Space to depth, norm, linear map."""
-    merged = nn.LayerNorm(name="norm")(space_to_depth(x, 2))
-    return nn.Dense(
-      self.channels,
-      kernel_init=_INIT,
-      dtype=self.dtype,
-      precision=self.precision,
-      name="merge",
-    )(merged)
-
-
-class PixelShuffle(nn.Module):
-  """Up by 2: a linear map to 2x2 patches, then depth to space.
-
-  Attributes:
-    channels: of the output.
-    dtype: of the product; None follows the input.
-    precision: of the product.
-  """
-
-  channels: int
-  dtype: jnp.dtype | None = None
-  precision: Precision = None
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-    """Four positions for one."""
-    wide = nn.Dense(
-      4 * self.channels,
-      kernel_init=_INIT,
-      dtype=self.dtype,
-      precision=self.precision,
-      name="split",
-    )(x)
-    return depth_to_space(wide, 2)

@@ -112,6 +112,11 @@ def _fingerprint(file: Mapping[str, np.ndarray]) -> bytes:
   return digest.digest()[:8]
 
 
+def count_parameters(params: Mapping) -> int:
+  """How many numbers nested parameters are."""
+  return sum(array.size for array in _flatten(params).values())
+
+
 def round_weights(params: Mapping) -> dict[str, np.ndarray]:
   """Parameters as they are stored: float16, by path.
 

@@ -8,12 +8,17 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import roijax
 from roijax.errors import CheckpointError
 from roijax.files import write_whole
-from roijax.weights.archive import Weights, find_file, parse_weights
+from roijax.weights.archive import (
+  Weights,
+  count_parameters,
+  find_file,
+  parse_weights,
+)
 from roijax.weights.card import Words, make_card
 from roijax.weights.results import low_high_bpp, read_results
 from roijax.weights.run import Run, read_run
@@ -78,7 +83,7 @@ def export_weights(
     )
   index = _read_or_begin(pathlib.Path(out))
   trained = read_run(path.parent)
-  parameters = _count(weights.params)
+  parameters = count_parameters(weights.params)
   entry = Entry(
     name=name,
     fingerprint=weights.fingerprint,
@@ -175,10 +180,3 @@ def _summarise(weights: Weights, parameters: int, run: Run | None) -> str:
 
 def _one_line(text: str) -> str:
   return " ".join(text.split()).removesuffix(".")
-
-
-def _count(params: Mapping) -> int:
-  return sum(
-    _count(value) if isinstance(value, Mapping) else value.size
-    for value in params.values()
-  )

@@ -41,6 +41,7 @@ class Detector(Protocol):
   Attributes:
     name: for reports.
     categories: COCO's ids of all that it knows; None for every one.
+    sure: the score from which it is taken at its word.
   """
 
   @property
@@ -50,6 +51,11 @@ class Detector(Protocol):
 
   @property
   def categories(self) -> Sequence[int] | None:
+    """See above."""
+    ...
+
+  @property
+  def sure(self) -> float:
     """See above."""
     ...
 

@@ -20,6 +20,7 @@ class HogDetector:
   Attributes:
     name: `hog`.
     categories: people only.
+    sure: what `--roi person` asks for.
 
   Raises:
     DataError: OpenCV is missing.
@@ -27,6 +28,7 @@ class HogDetector:
 
   name = "hog"
   categories = (PERSON,)
+  sure = person.SCORE
 
   def __init__(self):
     cv2 = load_opencv()

@@ -30,6 +30,7 @@ class OnnxDetector:
   Attributes:
     name: the file's name.
     categories: None, for it knows all of COCO's.
+    sure: one half.
     layout: from `LAYOUTS`.
 
   Raises:
@@ -39,6 +40,7 @@ class OnnxDetector:
   """
 
   categories: Sequence[int] | None = None
+  sure = 0.5
 
   def __init__(self, path: str | os.PathLike, layout: str | None = None):
     path = pathlib.Path(path)

@@ -20,8 +20,8 @@ from roijax.evaluation.plot import MARKERS
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
 
-# Of each judge, its first measures.
-PANELS = 2
+# Of each judge, its first measure and its last, against the originals.
+PANELS = (0, -1)
 GREY = "0.35"
 
 
@@ -41,7 +41,7 @@ def write_plot(
   judges: Sequence[Judge],
   title: str = "",
 ) -> None:
-  """Draws two measures of each judge against bits a pixel, one row a judge.
+  """Draws each judge's first and last measure against bits a pixel.
 
   Args:
     path: the PNG to write.
@@ -53,10 +53,11 @@ def write_plot(
     RoijaxError: the file cannot be written, or matplotlib is missing.
   """
   figure = make_figure(9, 0.8 + 3.6 * len(judges))
-  panels = figure.subplots(len(judges), PANELS, squeeze=False)
+  panels = figure.subplots(len(judges), len(PANELS), squeeze=False)
   for row, judge in zip(panels, judges, strict=True):
     chosen = [point for point in points if point.judge == judge.name]
-    for axes, measure in zip(row, list(judge.measures)[:PANELS], strict=True):
+    measures = [list(judge.measures)[index] for index in PANELS]
+    for axes, measure in zip(row, measures, strict=True):
       dress(axes, f"{judge.name}: {judge.measures[measure]}", "percent")
       _draw(axes, chosen, measure)
       axes.set_xlabel("bits a pixel, of the written file")

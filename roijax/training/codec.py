@@ -1,0 +1,176 @@
+"""A codec's training, put together from its config.
+
+config --> source --> iterator --\\
+           \\-> model --> loss_fn -----> `loop.run_training`
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from roijax.errors import ConfigError
+from roijax.training import agreement, hosts
+from roijax.training.loop import BatchIterator, run_training
+from roijax.training.optimizer import make_optimizer
+from roijax.training.options import TrainOptions, call_with
+from roijax.training.state import TrainState, make_state
+
+# Samples that the start is fitted to: 4,096 latents at 128-pixel crops.
+SAMPLE_SIZE = 64
+
+
+def open_data(
+  *,
+  seed: int,
+  source: str,
+  crop: int,
+  batch_size: int,
+  data_dir: str | None = None,
+  workers: int = 0,
+  masks: str = "truth",
+  maps: str = "",
+  joint: bool = False,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> BatchIterator:
+  """Opens what a config's `data` section describes.
+
+  Args:
+    seed: the config's, for order, crops and random maps.
+    source: a spec such as `sample:train` (see `data.sources.open_source`).
+    crop: side of the square samples, in pixels.
+    batch_size: samples in a batch, over all devices and processes.
+    data_dir: where prepared datasets lie.
+    workers: reader processes; 0: none.
+    masks: `truth`, the photos' own regions, or `predicted:THRESHOLD`.
+    maps: the folder of predicted maps (see `data.predicted`).
+    joint: whether samples also say what a predictor can learn of them.
+    process_index: which of the training processes this is.
+    process_count: how many there are; each gets its rows of the batch.
+
+  Raises:
+    ConfigError: the processes do not divide the batch.
+    DataError: the dataset is missing; the line says how to prepare it.
+  """
+  # Grain and TFDS: not before they are called for.
+  from roijax.data.augment import augment
+  from roijax.data.objects import ObjectSource, make_joint_sample
+  from roijax.data.pipeline import make_train_iterator
+  from roijax.data.predicted import with_masks
+  from roijax.data.sources import open_source
+
+  if batch_size % process_count:
+    raise ConfigError(
+      f"config.data.batch_size={batch_size} does not split over "
+      f"{process_count} processes: use a multiple of {process_count}"
+    )
+  photos = with_masks(open_source(source, data_dir or None), masks, maps)
+  return make_train_iterator(
+    ObjectSource(photos) if joint else photos,
+    crop=crop,
+    batch_size=batch_size // process_count,
+    seed=seed,
+    process_index=process_index,
+    process_count=process_count,
+    workers=workers,
+    augment=make_joint_sample if joint else augment,
+  )
+
+
+def draw_sample(iterator: BatchIterator, batch_size: int) -> dict[str, Any]:
+  """Some data to fit the start to; the iterator stays where it was.
+
+  Args:
+    iterator: the batches, or this process's rows of them.
+    batch_size: samples in a batch, over all processes.
+
+  Returns:
+    Whole batches, the same in every process.
+  """
+  beginning = iterator.get_state()
+  count = -(-SAMPLE_SIZE // batch_size)
+  batches = [agreement.join_batches(next(iterator)) for _ in range(count)]
+  iterator.set_state(beginning)
+  return {
+    key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]
+  }
+
+
+@hosts.telling_of_loss()
+def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
+  """Runs what a config describes, into `workdir`.
+
+  Args:
+    config: an `ml_collections.ConfigDict` with the sections system, seed,
+      model, loss, data, optimizer, train (and eval, which is not read here).
+    workdir: gets `checkpoints/`, `model.npz`, `metrics.jsonl`,
+      `tensorboard/` and `samples/`; a run found there goes on.
+
+  Returns:
+    The final state.
+
+  Raises:
+    RoijaxError: see `run_training`; also a missing dataset, an unknown key.
+    Interrupted: see `run_training`.
+  """
+  from roijax.models.registry import build_model
+  from roijax.training.export import export_model, import_params
+  from roijax.training.joint import (
+    make_joint_loss,
+    read_predictor,
+    start_predictor,
+  )
+  from roijax.training.objective import init_model, make_loss_fn
+  from roijax.training.samples import make_observer
+
+  agreement.check_same("config", config.to_dict())
+  options = call_with(TrainOptions, "train", config.train)
+  optimizer, schedule = make_optimizer(config.optimizer, options.steps)
+  model = build_model(config.system, config.model)
+  joint = read_predictor(config)
+  iterator = agreement.on_all(
+    lambda: call_with(
+      open_data,
+      "data",
+      config.data,
+      seed=config.seed,
+      joint=joint is not None,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+  )
+  sample = draw_sample(iterator, config.data.batch_size)
+  init_key, key = jax.random.split(jax.random.key(config.seed))
+  params, collections = init_model(model, config, init_key, sample)
+  if options.start_from:
+    params = import_params(options.start_from, config)
+  loss_fn = make_loss_fn(model, config)
+  if joint is not None:
+    params = start_predictor(joint, config, init_key, params)
+    loss_fn = make_joint_loss(joint, config, loss_fn)
+  observe = None
+  if options.observe_every and hosts.is_primary():
+    observe = make_observer(model, config, sample, workdir)
+  path = pathlib.Path(workdir) / "model.npz"
+
+  def export(state: TrainState) -> None:
+    export_model(path, config, jax.device_get(state.ema_params))
+
+  try:
+    return run_training(
+      make_state(params, collections, optimizer, key),
+      iterator,
+      loss_fn,
+      optimizer,
+      options,
+      batch_size=config.data.batch_size,
+      workdir=workdir,
+      config=config.to_dict(),
+      schedule=schedule,
+      export=export,
+      observe=observe,
+    )
+  finally:
+    iterator.close()
