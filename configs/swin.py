@@ -10,7 +10,9 @@ sample        :small on the bundled photos, minutes on a CPU
 smoke         tiny; seconds, for tests
 
 The paper's three models are `--config.loss.omegas='(3.0,)'`, (5.0,) and
-(6.5,); the default draws all three, so that one checkpoint serves them.
+(6.5,); the default draws all three, so that one checkpoint serves them. Its
+masks are true, predicted beforehand (`--config.data.masks`), or predicted by a
+network that trains too (`--config.predictor.mode=joint`): docs/predictor.md.
 """
 
 from ml_collections import ConfigDict
@@ -70,6 +72,25 @@ def _base() -> ConfigDict:
       crop=256,
       batch_size=8,
       workers=4,
+      # "predicted:0.2" reads the folder `maps`; see docs/predictor.md.
+      masks="truth",
+      maps="",
+    )
+  )
+  # mode="joint" trains a predictor of regions with the codec.
+  config.predictor = ConfigDict(
+    dict(
+      mode="none",
+      weight=1.0,
+      start_from="",
+      model=dict(
+        widths=(32, 64, 128, 224),
+        modules=(1, 2, 2),
+        blocks=2,
+        stem_width=24,
+        head_width=64,
+        side=128,
+      ),
     )
   )
   config.optimizer = ConfigDict(
@@ -182,6 +203,16 @@ def _smoke(config: ConfigDict) -> None:
   model.context_hidden = (32, 16)
   model.lmbdas = (0.0067, 0.025)
   config.loss.alpha = 0.025 / 665.14
+  config.predictor.model = ConfigDict(
+    dict(
+      widths=(4, 6, 8),
+      modules=(1, 1),
+      blocks=1,
+      stem_width=4,
+      head_width=8,
+      side=32,
+    )
+  )
   config.data.source = "sample:train"
   config.data.data_dir = ""
   config.data.crop = 64

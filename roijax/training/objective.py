@@ -85,7 +85,8 @@ def make_loss_fn(model: Flow, config):
   Each sample draws its quality, its background level and its noise from its
   own key. Rates differ a hundredfold in lmbda; `config.loss.balance` divides
   a sample's loss by `(lmbda / middle lmbda)**balance`, so that the fine ones
-  do not own the gradient.
+  do not own the gradient. A batch may hold `seen`, what the encoder gets for
+  the region in place of `roi`, which weighs the loss.
 
   Args:
     model: the flow.
@@ -104,9 +105,11 @@ def make_loss_fn(model: Flow, config):
     quality = sample_quality(split[0], len(lmbdas))
     x, roi = batch["image"], batch["roi"]
     importance = importance_of(split[1], roi)
+    # The same draws: where nothing else is seen, this is the same map.
+    seen = importance_of(split[1], batch.get("seen", roi))
     out = cast(
       FlowOutput,
-      model.apply({"params": params}, x, importance, quality, split[2]),
+      model.apply({"params": params}, x, seen, quality, split[2]),
     )
     bpp = bits_per_pixel(x, out.bits_y, out.bits_z)
     rates = jnp.arange(len(lmbdas), dtype=jnp.float32)
