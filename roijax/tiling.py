@@ -5,10 +5,10 @@
 
 A photo of at most 16 cells of 64 pixels on a side is one window. A larger one
 is covered by windows of 16 cells that overlap; each gives what lies at least a
-halo inside it, or at the photo's edge. The halo is no less than what synthesis
-sees around a pixel, so that a seam cannot show. A window lies at the
-upper left of one of `groups.CANVASES`: a photo's last row and column repeated
-around it, latents with zeros.
+halo inside it, or at the photo's edge. The halo belongs to the model
+(`Flow.halo`): where it is what synthesis sees around a pixel, a seam cannot
+show. A window lies at the upper left of one of `groups.CANVASES`: a photo's
+last row and column repeated around it, latents with zeros.
 """
 
 from collections.abc import Callable, Iterator

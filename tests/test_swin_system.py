@@ -15,11 +15,14 @@ from smoke_model import (
 
 from roijax.codec import Codec
 from roijax.errors import ConfigError
-from roijax.losses.rate_distortion import exponential_lmbda
 from roijax.models.flow import Flow
 from roijax.models.registry import build_model
 from roijax.ops.importance import from_exponent, to_exponent
-from roijax.training.objective import init_model, make_loss_fn
+from roijax.training.objective import (
+  init_model,
+  make_importance,
+  make_loss_fn,
+)
 from roijax.weights.archive import FILE_NAME, load_weights, save_weights
 
 
@@ -69,14 +72,45 @@ def _transform(model, params, x, roi, quality=0.0):
   )(x, roi)
 
 
+def _weights(config, roi, count=1):
+  """lmbda of every pixel at the finest rate, for so many samples."""
+  keys = jax.random.split(jax.random.key(0), count)
+  rois = jnp.broadcast_to(roi, (count, *roi.shape[1:]))
+  importance = make_importance(config)(keys, rois)
+  return np.asarray(config.model.lmbdas[-1] * importance**2)
+
+
 @pytest.mark.parametrize(
   ("omega", "expected"), [(3.0, 0.0201), (5.0, 0.148), (6.5, 0.665)]
 )
-def test_the_loss_map_has_the_paper_s_values(omega, expected):
+def test_the_paper_s_weights_are_those_of_its_variant(omega, expected):
+  config = _config("paper")
+  assert config.loss.alpha == 0.001
+  config.loss.omegas = (omega,)
+  roi = jnp.asarray([0.0, 0.4, 1.0]).reshape(1, 1, 3, 1)
+  found = _weights(config, roi).ravel()
+  np.testing.assert_allclose(found, 0.001 * np.exp(omega * roi.ravel()), 2e-4)
+  np.testing.assert_allclose(found[[0, 2]], [0.001, expected], rtol=5e-3)
+
+
+def test_one_checkpoint_draws_every_omega_and_levels_of_the_background():
   roi = jnp.asarray([0.0, 1.0]).reshape(1, 1, 2, 1)
-  background, region = exponential_lmbda(roi, 0.001, omega).ravel()
-  np.testing.assert_allclose(background, 0.001, rtol=1e-6)
-  np.testing.assert_allclose(region, expected, rtol=5e-3)
+  found = _weights(_config("paper"), roi, 200)[:, 0, :, 0]
+  regions, counts = np.unique(found[:, 1].round(4), return_counts=True)
+  np.testing.assert_allclose(regions, [0.0201, 0.1484, 0.6651], rtol=1e-2)
+  assert counts.min() > 40
+  levels = _weights(_config(""), roi, 200)[:, 0, 0, 0] / 0.665
+  assert levels.min() < 0.01 and levels.max() > 0.9
+
+
+@pytest.mark.parametrize(
+  "change", [{"alpha": 0.002}, {"omegas": (3.0, 8.0)}, {"omegas": (0.0,)}]
+)
+def test_exponents_that_contradict_are_one_line(change):
+  config = _config("paper")
+  config.loss.update(change)
+  with pytest.raises(ConfigError, match=r"config\.loss\.(alpha|omegas)"):
+    make_importance(config)
 
 
 def test_squares_of_the_map_are_the_paper_s_exponentials():
@@ -85,9 +119,7 @@ def test_squares_of_the_map_are_the_paper_s_exponentials():
   r = from_exponent(u, omega)
   np.testing.assert_allclose(to_exponent(r, omega), u, atol=1e-6)
   lmbda = 0.001 * np.exp(omega)
-  np.testing.assert_allclose(
-    lmbda * r**2, exponential_lmbda(u, 0.001, omega), rtol=1e-5
-  )
+  np.testing.assert_allclose(lmbda * r**2, 0.001 * np.exp(omega * u), rtol=1e-5)
   # Below the scale there is nothing: a weight of zero has no logarithm.
   low = to_exponent(jnp.zeros((1, 1, 1, 1)), omega)
   np.testing.assert_array_equal(low, np.zeros((1, 1, 1, 1)))
@@ -100,7 +132,7 @@ def test_an_omega_s_loss_is_the_paper_s(model, config, params, omega):
   config.loss.alpha, config.loss.omegas = 0.001, (omega,)
   config.loss.background_low = config.loss.background_high = 1e-4
   config.loss.background_extremes, config.loss.balance = 0.0, 0.0
-  config.model.lmbdas = (0.5, 0.5)
+  config.model.lmbdas = (0.66514, 0.66514)
   roi = np.zeros((2, 64, 64, 1), np.float32)
   roi[:, :40, :30] = 1
   batch = {"image": read_crops(2, 64)["image"], "roi": roi}
@@ -114,7 +146,7 @@ def test_an_omega_s_loss_is_the_paper_s(model, config, params, omega):
   out = jax.jit(model.apply)(
     {"params": params}, batch["image"], fed, quality, split[2]
   )
-  lmbda = exponential_lmbda(jnp.asarray(batch["roi"]), 0.001, omega)
+  lmbda = 0.001 * np.exp(omega * batch["roi"])
   squares = jnp.square(batch["image"] - out.x_hat)
   distortion = 255**2 * jnp.mean(lmbda * squares)
   np.testing.assert_allclose(loss, distortion + metrics["bpp"], rtol=1e-4)
@@ -198,10 +230,11 @@ def test_a_photo_of_any_size_comes_back(codec, height, width):
   assert back.shape == photo.shape
   error = np.mean((back.astype(float) - photo) ** 2)
   assert error < np.mean((photo - 127.5) ** 2)
-  # All at once, in float32, the likelihoods say what the passes cost.
-  np.testing.assert_allclose(
-    encoded.bits_tables, encoded.bits_likelihood, rtol=0.02
-  )
+  # All at once, in float32, the likelihoods say what the passes cost; more in
+  # the Gaussian's tails, where these stirred weights are often and an escape
+  # is cheaper.
+  excess = encoded.bits_likelihood / encoded.bits_tables - 1
+  assert -0.02 < excess < 0.15
 
 
 @pytest.mark.parametrize("context", ["checkerboard", "wavefront"])
@@ -230,6 +263,10 @@ def test_every_context_codes(config, context, tmp_path):
     ({"context_hidden": 8}, "2 widths"),
     ({"context": "checkerbord"}, "checkerbord"),
     ({"stages.head": 3}, "head"),
+    ({"region.omega": 0.0}, "omega"),
+    ({"region.size": 2}, "size"),
+    ({"region.factor": 3}, "factor"),
+    ({"hyper.windows": (4, 4)}, "hyper.windows"),
     ({"region.width": 3}, "width"),
   ],
   ids=str,

@@ -49,20 +49,3 @@ def importance_map(
   mask and the loss take the same value too.
   """
   return jnp.maximum(roi, background[:, None, None, None])
-
-
-def exponential_lmbda(
-  roi: Float[Array, "B H W 1"], alpha: float, omega: float
-) -> Float[Array, "B H W 1"]:
-  """SwinROI's trade-off of every pixel, `alpha exp(omega roi)`.
-
-  Args:
-    roi: the region, 0 to 1.
-    alpha: the background's trade-off.
-    omega: how much more the region weighs.
-
-  Source: arXiv 2305.07783, there with alpha = 0.001 and omega 3, 5 and 6.5.
-  Training reaches the same product by the square of one map; see
-  `ops.importance`.
-  """
-  return alpha * jnp.exp(omega * roi)

@@ -55,7 +55,8 @@ class Flow(nn.Module):
     z_prior: what a hyper-latent costs.
     gain: the quality's gain.
     latent_channels: channels of y (M).
-    halo: cells of 64 pixels, around its own, that synthesis sees for a pixel.
+    halo: cells of 64 pixels, around its own, that synthesis gets to see for a
+      pixel of a large photo.
     fit: (params, photos) -> params, standard deviations of y's channels; fits
       fresh transforms to photos [B, H, W, 3]. None: they start at random.
   """

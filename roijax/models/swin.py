@@ -27,8 +27,8 @@ from roijax.models.flow import Flow
 from roijax.models.trunks import st_gdn
 
 # Photos larger than a window of coding are transformed in several, which
-# overlap by this many cells of 64 pixels at most, each way. What attention
-# sees beyond that, through all its layers, no longer shows.
+# overlap by this many cells of 64 pixels at most, each way. Through all its
+# layers the paper-sized network sees a little further.
 MOST_HALO = 4
 
 
@@ -72,7 +72,9 @@ def build_swin(
   """
   scales = st_gdn.Stages(**stages)
   scales.check()
-  path = st_gdn.Region(**region) if use_region else None
+  area = st_gdn.Region(**region)
+  area.check()
+  path = area if use_region else None
   latent_channels = scales.channels[-1]
   if sum(slices) != latent_channels:
     raise ValueError(
@@ -80,6 +82,7 @@ def build_swin(
       f"stages.channels is {latent_channels}"
     )
   hypers = st_gdn.HyperStages(**hyper)
+  hypers.check()
   the_prior = Prior(channels=latent_channels, **prior)
   check_prior(the_prior)
   compute = jnp.dtype(dtype)

@@ -130,6 +130,11 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
   optimizer, schedule = make_optimizer(config.optimizer, options.steps)
   model = build_model(config.system, config.model)
   joint = read_predictor(config)
+  if joint is not None and config.data.get("masks", "truth") != "truth":
+    raise ConfigError(
+      "config.predictor.mode=joint learns true regions: leave"
+      " config.data.masks=truth"
+    )
   iterator = agreement.on_all(
     lambda: call_with(
       open_data,

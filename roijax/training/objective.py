@@ -41,23 +41,35 @@ def sample_background(keys, low: float, high: float, extremes: float):
   return jax.vmap(one)(keys)
 
 
-def _read_lmbdas(config):
-  """The trade-off of each rate where the importance is 1."""
-  lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
-  omegas = config.loss.get("omegas")
-  if omegas is None:
-    return lmbdas
-  top = config.loss.alpha * math.exp(config.model.region.omega)
-  return lmbdas * (top / lmbdas[-1])
+def _check_exponents(config) -> None:
+  """Raises a ConfigError where alpha, omegas and lmbdas contradict."""
+  omega, omegas = config.model.region.omega, tuple(config.loss.omegas)
+  if not 0 < min(omegas) <= max(omegas) <= omega:
+    raise ConfigError(
+      f"config.loss.omegas={omegas} must lie in 0 to config.model.region.omega,"
+      f" {omega:g}"
+    )
+  top, last = config.loss.alpha * math.exp(omega), config.model.lmbdas[-1]
+  if abs(top / last - 1) > 0.01:
+    raise ConfigError(
+      f"config.loss.alpha exp({omega:g}) is {top:.4g}, the last of"
+      f" config.model.lmbdas {last:.4g}: give both, they must agree"
+    )
 
 
-def _make_importance(config):
+def make_importance(config):
   """What makes importance maps of regions: (keys, roi) -> map.
 
   The map is squared in the loss. With `loss.omegas`, every sample draws one
-  of them, and its squared map times the trade-off is alpha exp(omega roi).
+  of them, and its squared map times the last trade-off is alpha exp(omega
+  roi), or what the level of the background asks for, if that is more.
+
+  Raises:
+    ConfigError: alpha, omegas and lmbdas contradict each other.
   """
   options = config.loss
+  if options.get("omegas") is not None:
+    _check_exponents(config)
 
   def importance(keys, roi):
     background = sample_background(
@@ -98,7 +110,8 @@ def make_loss_fn(model: Flow, config):
     `loss_fn(params, collections, batch, keys) -> (loss, (metrics,
     collections))`. Metrics by region are pairs, see `regions.Measure`.
   """
-  lmbdas, importance_of = _read_lmbdas(config), _make_importance(config)
+  lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
+  importance_of = make_importance(config)
 
   def loss_fn(params, collections, batch, keys):
     split = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)

@@ -92,6 +92,15 @@ class Region(NamedTuple):
   size: int
   hidden: int
 
+  def check(self) -> None:
+    """Raises a ValueError for what no layer can be made of."""
+    if not self.omega > 0:
+      raise ValueError(f"region.omega is {self.omega}: it must be positive")
+    if self.factor not in (1, 2, 4, 8, 16):
+      raise ValueError(f"region.factor is {self.factor}, no power of 2 to 16")
+    if not self.size % 2:
+      raise ValueError(f"region.size is {self.size}: kernels have odd sides")
+
 
 class Condition(nn.Module):
   """What modulates the features, made once: a stack of convolutions.
@@ -250,6 +259,11 @@ class HyperStages(NamedTuple):
   windows: tuple[int, int, int]
   heads: int = 8
   ratio: int = 2
+
+  def check(self) -> None:
+    """Raises a ValueError where there is not one window a stage."""
+    if len(self.windows) != 3:
+      raise ValueError(f"hyper.windows are {self.windows}: give three")
 
   def mix(self, stage: int, precision=None) -> nn.Module:
     """What mixes positions at a stage."""
