@@ -177,6 +177,13 @@ def measure(settings: Settings, out: pathlib.Path) -> run.Evaluation:
   )
   rivals = [equal_bytes.enter_rival(name) for name in settings.codecs]
   entrants = [*_enter_checkpoints(settings), *rivals]
+  for kind, named in (("detectors", judges), ("codecs", entrants)):
+    names = [one.name for one in named]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+      raise ConfigError(
+        f"two {kind} are called {twice[0]}: rename the file of one"
+      )
   check_writable(out)
   seen: list[Look] = []
   with PhotoProgress(scenes.total) as progress:

@@ -130,3 +130,24 @@ def test_smoke_trains_evaluates_compresses_and_decompresses(file, tmp_path):
   assert decoded.shape == photo.shape
   assert np.mean((decoded.astype(float) - photo) ** 2) < 30**2
   assert not list(pathlib.Path(tmp_path).glob("*.tmp*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("config", "options", "made"),
+  [
+    ("roi_predictor", [], "model.npz"),
+    ("swin", ["--config.predictor.mode=joint"], "predictor.npz"),
+  ],
+)
+def test_predictors_train_by_the_same_command(config, options, made, tmp_path):
+  out = _command(
+    "train.py",
+    f"--config=configs/{config}.py:smoke",
+    f"--workdir={tmp_path / 'run'}",
+    "--config.train.steps=2",
+    "--config.data.batch_size=8",
+    *options,
+  )
+  assert "trained: " in out
+  assert (tmp_path / "run" / made).stat().st_size > 0

@@ -335,6 +335,22 @@ def test_a_model_of_another_form_is_told_before_it_runs(
       False,
       "the yolo layout needs",
     ),
+    (
+      {**NAMED, "boxes": np.zeros((1, 5), np.float32)},
+      False,
+      r"boxes is \[1, 5",
+    ),
+    ({**NAMED, "labels": np.ones(2, np.int64)}, False, r"labels is \[2\], not"),
+    (
+      {**NAMED, "masks": np.zeros((1, 1, 28, 28), np.float32)},
+      True,
+      r"masks is \[1, 1, 28, 28\], not",
+    ),
+    (
+      {**NAMED, "boxes": np.full((1, 4), np.nan, np.float32)},
+      False,
+      "boxes is not finite",
+    ),
     (V8, True, "needs a model with masks"),
     (NAMED, True, "no output masks"),
   ],

@@ -72,4 +72,4 @@ def _make_predictor(detector: str) -> Judge:
 
   _, colon, text = detector.partition(":")
   threshold = predictor.parse_threshold(text) if colon else predictor.THRESHOLD
-  return RegionOverlap(predictor.predict, threshold)
+  return RegionOverlap(predictor.predict, threshold, detector)

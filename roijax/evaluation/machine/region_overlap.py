@@ -23,13 +23,16 @@ class RegionOverlap:
     predict: uint8 [H, W, 3] -> float [H, W], how likely each pixel belongs to
       the region.
     threshold: from which it does.
+    name: for reports.
   """
 
-  name = "predictor"
   task = "segmentation"
   measures = MEASURES
 
-  def __init__(self, predict: Predict, threshold: float):
+  def __init__(
+    self, predict: Predict, threshold: float, name: str = "predictor"
+  ):
+    self.name = name
     self._predict, self._threshold = predict, threshold
     self._own: tuple[str, np.ndarray] | None = None
     self.explanation = (

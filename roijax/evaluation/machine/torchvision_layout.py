@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from roijax.errors import ConfigError
 from roijax.evaluation.machine import letterbox
 from roijax.evaluation.machine.detections import Detections, encode_mask
 
@@ -62,18 +63,25 @@ def read(
     placement: from `prepare`.
     canvas: the input's height and width.
     masks: whether to read `masks` too.
+
+  Raises:
+    ConfigError: they are not of the contract's shapes, or not finite.
   """
   boxes, labels, scores = (
     _without_batch(outputs[name], axes)
     for name, axes in zip(OUTPUTS, (2, 1, 1), strict=True)
   )
-  boxes = boxes.reshape(-1, 4)
+  count = len(scores)
+  _check("boxes", boxes, (count, 4))
+  _check("labels", labels, (count,))
+  _check("scores", scores, (count,))
   # Some exports pad with background.
   kept = labels > 0
   encoded: list[dict[str, Any]] | None = None
   if masks:
-    soft = _without_batch(outputs[MASKS], 4)[:, 0]
-    whole = np.s_[:, :]
+    soft = _without_batch(outputs[MASKS], 4)
+    _check(MASKS, soft, (count, 1, *canvas))
+    soft, whole = soft[:, 0], np.s_[:, :]
     encoded = [
       encode_mask(placement.sample_in_photo(one, canvas, whole) > THRESHOLD)
       for one in soft[kept]
@@ -84,6 +92,16 @@ def read(
     scores[kept].astype(np.float64),
     encoded,
   )
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+  if array.shape != shape:
+    raise ConfigError(
+      f"the detector's output {name} is {list(array.shape)}, not {list(shape)},"
+      " as the torchvision layout needs (docs/machine.md)"
+    )
+  if not np.isfinite(array).all():
+    raise ConfigError(f"the detector's output {name} is not finite")
 
 
 def _planes(painted: np.ndarray) -> np.ndarray:
