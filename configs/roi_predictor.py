@@ -3,7 +3,8 @@
 python train.py --config=configs/roi_predictor.py:VARIANT --workdir=runs/NAME
 
 (none)  full size, four resolutions, for COCO 2017 on a GPU
-small   what is shipped: trained on a CPU, in an hour and a half
+small   for a CPU and few photos, half an hour of one core; what is shipped is
+        four such runs, each begun with the last one's weights (see its card)
 smoke   tiny; seconds, for tests
 """
 
@@ -24,11 +25,12 @@ def _base() -> ConfigDict:
       side=192,
     )
   )
-  config.loss = ConfigDict(dict(positive=1.0, partial=0.3, dice=0.5, paste=0.5))
+  config.loss = ConfigDict(dict(positive=1.0, partial=0.3, dice=0.5, paste=0.3))
   config.data = ConfigDict(
     dict(
       source="coco_roi:train",
       data_dir="data_dir",
+      side=192,
       batch_size=64,
       workers=4,
       repeat=1,
@@ -67,13 +69,14 @@ def _base() -> ConfigDict:
 
 def _small(config: ConfigDict) -> None:
   config.model.side = 128
+  config.data.side = 96
   config.data.batch_size = 8
   config.data.workers = 0
-  config.data.repeat = 3
+  config.data.repeat = 8
   config.data.shrink = 256
-  config.optimizer.learning_rate = 1e-3
-  config.optimizer.warmup_steps = 100
-  config.train.steps = 3800
+  config.optimizer.learning_rate = 2.5e-3
+  config.optimizer.warmup_steps = 50
+  config.train.steps = 4000
   config.train.ema_decay = 0.998
   config.train.log_every = 50
   config.train.checkpoint_every = 0
@@ -90,6 +93,7 @@ def _smoke(config: ConfigDict) -> None:
   config.data.source = "sample:train"
   config.data.data_dir = ""
   config.model.side = 32
+  config.data.side = 32
   config.data.batch_size = 8
   config.optimizer.warmup_steps = 1
   config.train.steps = 4

@@ -14,14 +14,14 @@ from roijax.errors import ConfigError, DataError
 ALL = "all"
 # Crops take this share of a photo's area, at an aspect changed by up to this
 # factor.
-AREA = (0.5, 1.0)
+AREA = (0.6, 1.0)
 ASPECT = 1.35
 # Half of the photos change colour: brightness, contrast and saturation by up
 # to this factor.
-JITTER_SHARE = 0.7
-JITTER = 1.5
-GREY_SHARE = 0.1
-BLUR_SHARE = 0.1
+JITTER_SHARE = 0.5
+JITTER = 1.3
+GREY_SHARE = 0.05
+BLUR_SHARE = 0.05
 BLUR_RADIUS = (0.4, 1.2)
 
 

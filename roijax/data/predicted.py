@@ -87,13 +87,17 @@ def with_masks(source: Source, masks: str, maps: str) -> Source:
   if masks == TRUTH:
     return source
   kind, _, threshold = masks.partition(":")
-  if kind != "predicted" or not maps:
+  try:
+    level = parse_threshold(threshold)
+  except DataError:
+    level = None
+  if kind != "predicted" or level is None or not maps:
     raise DataError(
       f"config.data.masks={masks!r} with config.data.maps={maps!r}: use "
       "'truth', or 'predicted:0.2' and the folder of maps that "
       f"{COMMAND.format(data=source.name, folder='MAPS')} writes"
     )
-  return PredictedSource(source, maps, parse_threshold(threshold))
+  return PredictedSource(source, maps, level)
 
 
 def open_maps(folder: str | os.PathLike, count: int, side: int) -> np.ndarray:
@@ -135,6 +139,8 @@ def _read_about(folder: pathlib.Path, name: str) -> dict:
   command = COMMAND.format(data=name, folder=folder)
   try:
     about = json.loads((folder / ABOUT).read_bytes())
+    if len(np.load(folder / MAPS, mmap_mode="r")) != about["photos"]:
+      raise ValueError("not as many maps as it says")
     return {key: about[key] for key in ("source", "photos", "fingerprint")}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise DataError(

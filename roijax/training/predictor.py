@@ -1,6 +1,9 @@
 """Training the predictor of regions: assembly and loss.
 
 photos --objects--> image, roi, known --paste--> HRNet --> loss
+
+Unlike a codec's, the numbers of a run depend on how many devices share a batch:
+objects are pasted, and weights balanced, within each one's part.
 """
 
 import pathlib
@@ -41,7 +44,8 @@ def open_objects(
   Args:
     seed: the config's, for order and crops.
     source: a spec such as `coco_roi:train` (see `data.sources.open_source`).
-    side: of the square samples, in pixels.
+    side: of the square samples, in pixels; a multiple of the predictor's
+      `stride`. Smaller ones than it then works on train faster.
     batch_size: samples in a batch, over all devices and processes.
     data_dir: where prepared datasets lie.
     workers: reader processes; 0: none.
@@ -184,13 +188,17 @@ def train_predictor(config: Any, workdir: str | pathlib.Path) -> TrainState:
   options = call_with(TrainOptions, "train", config.train)
   optimizer, schedule = make_optimizer(config.optimizer, options.steps)
   model = call_with(build_hrnet, "model", config.model)
+  if config.data.side % model.stride:
+    raise ConfigError(
+      f"config.data.side={config.data.side} must be a multiple of "
+      f"{model.stride}"
+    )
   iterator = agreement.on_all(
     lambda: call_with(
       open_objects,
       "data",
       config.data,
       seed=config.seed,
-      side=model.side,
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
