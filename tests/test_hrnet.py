@@ -27,36 +27,51 @@ def _small():
   return model, params, image
 
 
-def test_logits_are_as_large_as_the_image(small):
-  model, params, image = small
-  logits = model.apply({"params": params}, image)
+@pytest.fixture(name="predict", scope="module")
+def _predict(small):
+  model, params, _ = small
+  return jax.jit(lambda x: model.apply({"params": params}, x))
+
+
+@pytest.fixture(name="exchanges", scope="module")
+def _exchanges(small):
+  """From an image to what every exchange says, by name."""
+  model, params, _ = small
+
+  @jax.jit
+  def run(x):
+    _, state = model.apply(
+      {"params": params}, x, capture_intermediates=_is_exchange
+    )
+    return state["intermediates"]
+
+  return run
+
+
+def _is_exchange(module, _):
+  return isinstance(module, Exchange)
+
+
+def test_logits_are_as_large_as_the_image(small, predict):
+  logits = predict(small[2])
   assert logits.shape == (2, 64, 96)
   assert logits.dtype == jnp.float32
 
 
-def test_a_photo_s_prediction_does_not_know_its_batch(small):
-  model, params, image = small
-  both = model.apply({"params": params}, image)
-  alone = model.apply({"params": params}, image[1:])
+def test_a_photo_s_prediction_does_not_know_its_batch(small, predict):
+  image = small[2]
+  both, alone = predict(image), predict(image[1:])
   np.testing.assert_allclose(both[1:], alone, atol=1e-5)
 
 
-def test_four_resolutions_stay_to_the_end(small):
-  model, params, image = small
-  _, state = model.apply(
-    {"params": params}, image, capture_intermediates=_is_exchange
-  )
-  made = state["intermediates"]
+def test_four_resolutions_stay_to_the_end(small, exchanges):
+  made = exchanges(small[2])
   shapes = [x.shape[1:] for x in made["stage_2_module_1"]["__call__"][0]]
   assert shapes == [(16, 24, 4), (8, 12, 6), (4, 6, 8), (2, 3, 10)]
   assert [len(made[name]["__call__"][0]) for name in sorted(made)] == [
     *(2, 3, 4),  # begin_0, begin_1, begin_2
     *(2, 3, 4, 4),  # one or two modules a stage
   ]
-
-
-def _is_exchange(module, _):
-  return isinstance(module, Exchange)
 
 
 @pytest.mark.parametrize("source", range(3))
@@ -68,12 +83,13 @@ def test_every_exchange_tells_every_branch_of_every_other(source):
     jax.random.normal(key, shape)
     for key, shape in zip(keys, shapes, strict=True)
   ]
-  params = exchange.init(jax.random.key(3), branches)
-  before = exchange.apply(params, branches)
+  params = jax.jit(exchange.init)(jax.random.key(3), branches)
+  apply = jax.jit(exchange.apply)
+  before = apply(params, branches)
   stirred = list(branches)
   # Not a constant: norms would take it away.
   stirred[source] = stirred[source].at[0, 1, 2, 0].add(3.0)
-  after = exchange.apply(params, stirred)
+  after = apply(params, stirred)
   for target, (one, other) in enumerate(zip(before, after, strict=True)):
     moved = np.abs(one - other).max(axis=(0, 3))
     assert moved.max() > 1e-3, f"branch {target} heard nothing of {source}"
@@ -81,17 +97,10 @@ def test_every_exchange_tells_every_branch_of_every_other(source):
     assert np.count_nonzero(moved) <= max(1, 4 ** (source - target))
 
 
-def test_one_pixel_reaches_every_branch_in_every_stage(small):
-  model, params, image = small
-
-  def branches(x):
-    _, state = model.apply(
-      {"params": params}, x, capture_intermediates=_is_exchange
-    )
-    return state["intermediates"]
-
-  before = branches(image[:1])
-  after = branches(image[:1].at[0, 30, 40].add(0.5))
+def test_one_pixel_reaches_every_branch_in_every_stage(small, exchanges):
+  image = small[2]
+  before = exchanges(image)
+  after = exchanges(image.at[0, 30, 40].add(0.5))
   for name, made in before.items():
     for i, x in enumerate(made["__call__"][0]):
       moved = np.abs(x - after[name]["__call__"][0][i]).max()

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from smoke_model import ROOT, load_config_file
@@ -12,7 +13,8 @@ from roijax.data.sources import open_source
 from roijax.errors import ConfigError, DataError
 from roijax.evaluation import prediction
 from roijax.training import maps
-from roijax.training.predictor import train_predictor
+from roijax.training.predictor import import_predictor, train_predictor
+from roijax.weights.predictor import load_predictor
 
 CONFIGS = load_config_file(ROOT / "configs" / "roi_predictor.py")
 
@@ -22,6 +24,8 @@ def _make_config():
   # Eight programs compile eight times as long as one.
   config.train.devices = 1
   config.data.batch_size = 2
+  # Whatever the number of steps, it is the same program.
+  config.optimizer.schedule = "constant"
   return config
 
 
@@ -39,26 +43,31 @@ def _workdir(tmp_path_factory):
 
 def test_a_run_that_was_stopped_ends_the_same(workdir, tmp_path):
   config = _make_config()
-  config.optimizer.schedule = "constant"
-  train_predictor(config, tmp_path / "straight")
   config.train.steps = 2
-  train_predictor(config, tmp_path / "stopped")
-  config.train.steps = 4
-  train_predictor(config, tmp_path / "stopped")
-  straight = _read_weights(tmp_path / "straight")
-  assert _read_weights(tmp_path / "stopped") == straight
-  assert _read_weights(workdir) != straight
-
-
-def test_another_run_begins_with_its_weights(workdir, tmp_path):
-  config = _make_config()
-  config.train.start_from = str(workdir)
-  config.optimizer.learning_rate = 0.0
   train_predictor(config, tmp_path)
-  assert _read_weights(tmp_path) == _read_weights(workdir)
-  config.model.head_width = 9
+  halfway = _read_weights(tmp_path)
+  config.train.steps = 4
+  train_predictor(config, tmp_path)
+  assert _read_weights(tmp_path) == _read_weights(workdir) != halfway
+
+
+def test_another_run_begins_with_its_weights(workdir):
+  model = _make_config().model
+  params = import_predictor(str(workdir), model)
+  shipped = load_predictor(workdir).params
+  jax.tree.map(np.testing.assert_array_equal, params, shipped)
+  model.head_width = 9
   with pytest.raises(ConfigError, match="head_width is 8 there and 9"):
-    train_predictor(config, tmp_path / "other")
+    import_predictor(str(workdir), model)
+
+
+def test_a_side_that_the_resolutions_do_not_divide_is_one_line(tmp_path):
+  config = _make_config()
+  config.data.side = 40
+  with pytest.raises(
+    ConfigError, match=r"data\.side=40 must be a multiple of 16"
+  ):
+    train_predictor(config, tmp_path)
 
 
 def test_agreement_is_judged_and_written(workdir):
