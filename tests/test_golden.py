@@ -26,12 +26,13 @@ DIGESTS = {
   "pixel": "06fb39849109cc39",
   "plain": "abed761947e6b095",
   "region": "b3f2a6969dc7e42f",
+  "swin-small-1": "9ed305e048f090de",
   "tiles": "d776ba04f7fca3f1",
   "weights": "407729688467106c",
 }
 
 
-SHIPPED = [name for name in NAMES if name.startswith("ggm-")]
+SHIPPED = [name for name in NAMES if name.startswith(("ggm-", "swin-"))]
 
 
 @pytest.fixture(name="codec", scope="module")
