@@ -279,7 +279,7 @@ def test_codecs_stand_side_by_side_at_equal_bytes(
     (p["judge"], p["codec"], p["setting"]) for p in content["summary"]
   ] == [
     (judge, codec, setting)
-    for judge in ("finder.onnx", "predictor")
+    for judge in ("finder.onnx", "predictor:0.6")
     for codec in codecs
     for setting in ((None,) if codec == "original" else (2, 4))
   ]
