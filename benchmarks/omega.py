@@ -106,7 +106,7 @@ def main() -> None:
   parser.add_argument("--data_dir", default=None)
   parser.add_argument("--limit", type=int, default=20)
   parser.add_argument("--qualities", default="0.5,2,3.5,5,6.5")
-  parser.add_argument("--rates", default="0.15,0.25,0.4")
+  parser.add_argument("--rates", default="0.4,0.5,0.7")
   parser.add_argument("--out", default="runs/omega.png")
   arguments = parser.parse_args()
   codec = Codec.load(arguments.checkpoint)
