@@ -12,6 +12,7 @@ PSNR inside and outside the region is read off at equal bits a pixel.
 import argparse
 import math
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.data.sources import open_source
 from roijax.evaluation.figures import (
@@ -145,4 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

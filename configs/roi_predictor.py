@@ -25,7 +25,7 @@ def _base() -> ConfigDict:
       side=192,
     )
   )
-  config.loss = ConfigDict(dict(positive=1.0, partial=0.3, dice=0.5, paste=0.3))
+  config.loss = ConfigDict(dict(positive=1.0, partial=0.3, dice=1.0, paste=0.5))
   config.data = ConfigDict(
     dict(
       source="coco_roi:train",
@@ -68,15 +68,17 @@ def _base() -> ConfigDict:
 
 
 def _small(config: ConfigDict) -> None:
+  config.model.widths = (32, 64, 96, 128)
+  config.model.modules = (1, 1, 1)
   config.model.side = 128
   config.data.side = 96
-  config.data.batch_size = 8
+  config.data.batch_size = 16
   config.data.workers = 0
   config.data.repeat = 8
   config.data.shrink = 256
-  config.optimizer.learning_rate = 2.5e-3
-  config.optimizer.warmup_steps = 50
-  config.train.steps = 4000
+  config.optimizer.learning_rate = 2e-3
+  config.optimizer.warmup_steps = 100
+  config.train.steps = 6000
   config.train.ema_decay = 0.998
   config.train.log_every = 50
   config.train.checkpoint_every = 0

@@ -66,7 +66,8 @@ def _base() -> ConfigDict:
       alpha=ALPHA,
       omegas=(3.0, 5.0, 6.5),
       balance=0.5,
-      background_low=0.05,
+      # Below exp(-6.5 / 2): without, the largest omega is hardly trained for.
+      background_low=0.02,
       background_high=1.0,
       background_extremes=0.1,
     )
@@ -91,8 +92,8 @@ def _base() -> ConfigDict:
       weight=1.0,
       start_from="",
       model=dict(
-        widths=(32, 64, 128, 224),
-        modules=(1, 2, 2),
+        widths=(32, 64, 96, 128),
+        modules=(1, 1, 1),
         blocks=2,
         stem_width=24,
         head_width=64,

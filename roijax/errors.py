@@ -23,3 +23,7 @@ class ConfigError(RoijaxError):
 
 class DataError(RoijaxError):
   """A photo, a mask or a dataset is missing, unreadable or unfit."""
+
+
+class NothingFoundError(DataError):
+  """What was to find the region in a photo found nothing."""

@@ -14,7 +14,12 @@ from jpeg_codec import JpegCodec
 from PIL import Image
 from rich.console import Console
 
-from roijax.errors import ConfigError, DataError, RoijaxError
+from roijax.errors import (
+  ConfigError,
+  DataError,
+  NothingFoundError,
+  RoijaxError,
+)
 from roijax.evaluation import (
   classical,
   plot,
@@ -27,6 +32,7 @@ from roijax.evaluation import (
 )
 from roijax.evaluation.rows import COLUMNS, Codec
 from roijax.metrics import psnr as ps
+from roijax.roi import spec
 
 SIZE = (80, 112)
 
@@ -417,6 +423,23 @@ def test_roi_none_keeps_the_data_s_regions_in_the_figures(tmp_path, photos):
   assert row["roi_pixels"] == SIZE[0] * SIZE[1] // 2
   plain = JpegCodec().compress(photos[0]["image"], None, quality=3)
   assert row["bytes"] == len(plain)
+
+
+def test_a_photo_in_which_nothing_is_found_has_no_region(
+  tmp_path, photos, monkeypatch
+):
+  def find(image, name):
+    if name == photos[0]["name"]:
+      raise NothingFoundError(f"no thing found in {name}")
+    return np.ones(image.shape[:2], np.float32)
+
+  monkeypatch.setitem(spec.DETECTORS, "face", find)
+  settings = run.Settings("listed", limit=2, qualities=[3], roi="face")
+  evaluation = run.evaluate_codec(
+    JpegCodec(), _Listed(photos), settings, tmp_path
+  )
+  assert [row["roi_pixels"] is None for row in evaluation.rows] == [True, False]
+  assert evaluation.points[0].roi_photos == 1
 
 
 def test_a_run_refuses_a_limit_of_none_and_a_bad_region(tmp_path, photos):

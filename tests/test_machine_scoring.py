@@ -9,7 +9,7 @@ from coco_photos import BOXES, SIZE, annotate, draw, write
 from roijax.data.folder import FolderSource
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, DataError, RoijaxError
-from roijax.evaluation.machine import judges, looks, region_overlap
+from roijax.evaluation.machine import judges, looks
 from roijax.evaluation.machine.average_precision import AveragePrecision
 from roijax.evaluation.machine.detections import Detections, encode_mask
 from roijax.evaluation.machine.looks import Look
@@ -179,16 +179,6 @@ def test_annotations_that_cannot_be_scored_are_told(coco):
 def _scene(truth, name="p"):
   image = np.zeros((*truth.shape, 3), np.uint8)
   return Scene(name, image, truth, None)
-
-
-def test_overlap_is_intersection_over_union():
-  a = np.zeros((4, 6), bool)
-  b = a.copy()
-  assert region_overlap.overlap(a, b) == 1
-  a[:2] = True
-  assert region_overlap.overlap(a, b) == 0
-  b[1:3, :4] = True
-  assert region_overlap.overlap(a, b) == 4 / (12 + 8 - 4)
 
 
 def test_regions_are_compared_with_the_truth_and_with_the_original_s():

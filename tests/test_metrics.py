@@ -10,6 +10,7 @@ from roijax.errors import RoijaxError
 from roijax.metrics import bd_rate as bd
 from roijax.metrics import ms_ssim as ms
 from roijax.metrics import psnr as ps
+from roijax.metrics.overlap import iou
 
 
 @pytest.fixture(name="pair")
@@ -202,3 +203,14 @@ def test_log_linear_curves_match_the_analytic_area():
 def test_bd_rate_says_what_is_wrong_with_a_curve(rates, psnrs, line):
   with pytest.raises(RoijaxError, match=line):
     bd.bd_rate(RATES, PSNRS, rates, psnrs)
+
+
+def test_intersection_over_union_is_what_it_says():
+  a = np.zeros((4, 6), bool)
+  b = a.copy()
+  assert iou(a, b) == 1
+  a[:2] = True
+  assert iou(a, b) == 0
+  b[1:3, :4] = True
+  assert iou(a, b) == 4 / (12 + 8 - 4)
+  assert iou(a, ~a) == 0

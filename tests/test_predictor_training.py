@@ -79,17 +79,6 @@ def test_agreement_is_judged_and_written(workdir):
   assert all(0 <= value <= 1 for value in results["miou"].values())
 
 
-def test_intersection_over_union_is_what_it_says():
-  truth = np.zeros((10, 10), bool)
-  truth[:5] = True
-  mask = np.zeros((10, 10), bool)
-  mask[:, :5] = True
-  assert prediction.iou(mask, truth) == pytest.approx(25 / 75)
-  assert prediction.iou(truth, truth) == 1
-  assert prediction.iou(~truth, truth) == 0
-  assert prediction.iou(truth & False, truth & False) == 0
-
-
 class _Photos:
   name = "odd"
 

@@ -18,6 +18,7 @@ from roijax.errors import ConfigError
 from roijax.models.flow import Flow
 from roijax.models.registry import build_model
 from roijax.ops.importance import from_exponent, to_exponent
+from roijax.training.export import import_params
 from roijax.training.objective import (
   init_model,
   make_importance,
@@ -62,6 +63,21 @@ def _make_codec(folder, config, params):
 @pytest.fixture(name="codec", scope="module")
 def _codec(config, params, tmp_path_factory):
   return _make_codec(tmp_path_factory.mktemp("swin"), config, params)
+
+
+def test_weights_from_before_an_option_existed_still_start_a_run(
+  config, params, tmp_path
+):
+  model = config.model.to_dict()
+  assert model.pop("use_region") is True
+  path = tmp_path / FILE_NAME
+  save_weights(path, "swin", model, params)
+  found = import_params(path, config)
+  assert jax.tree.structure(found) == jax.tree.structure(params)
+  other = config.copy_and_resolve_references()
+  other.model.use_region = False
+  with pytest.raises(ConfigError, match=r"model\.use_region is true there"):
+    import_params(path, other)
 
 
 def _transform(model, params, x, roi, quality=0.0):

@@ -14,7 +14,7 @@ from roijax.errors import ConfigError, DataError
 ALL = "all"
 # Crops take this share of a photo's area, at an aspect changed by up to this
 # factor.
-AREA = (0.6, 1.0)
+AREA = (0.4, 1.0)
 ASPECT = 1.35
 # Half of the photos change colour: brightness, contrast and saturation by up
 # to this factor.

@@ -28,7 +28,7 @@ from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rate_distortion import UNIFORM
 from roijax.evaluation.rivals import RIVALS, AsCodec
 from roijax.evaluation.rows import OURS, Codec, Row
-from roijax.roi.spec import parse_roi
+from roijax.roi.spec import find_roi
 
 # Six qualities of roijax over the checkpoint's range.
 QUALITIES = 6
@@ -256,7 +256,7 @@ def _photo(source: Source, index: int, spec: str | None) -> Photo:
   if spec is None:
     return photo
   size = photo["image"].shape[:2]
-  roi = parse_roi(spec, size, photo["name"], photo["image"])
+  roi = find_roi(spec, size, photo["name"], photo["image"])
   return Photo(image=photo["image"], roi=roi, name=photo["name"])
 
 

@@ -18,6 +18,7 @@ from roijax.data.photo import Source
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, DataError
 from roijax.files import write_whole
+from roijax.metrics.overlap import iou
 
 # Where the union of objects begins in soft annotations.
 INSIDE = 0.5
@@ -59,12 +60,6 @@ class Agreement:
   name: str
   share: float
   ious: tuple[float, ...]
-
-
-def iou(mask: np.ndarray, truth: np.ndarray) -> float:
-  """Intersection over union of two bool masks; 0 where both are empty."""
-  union = np.count_nonzero(mask | truth)
-  return np.count_nonzero(mask & truth) / union if union else 0.0
 
 
 def judged_photos(source: Source) -> Iterator[tuple[ObjectPhoto, np.ndarray]]:

@@ -14,7 +14,7 @@ from roijax.errors import ConfigError, RoijaxError
 from roijax.evaluation import plot, rate_distortion, report, summary
 from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rows import Codec, Row
-from roijax.roi.spec import parse_roi
+from roijax.roi.spec import find_roi
 
 # Words for "no region": the encoder gets no map, and the figures keep the
 # regions that the data has, so that runs with and without a map compare.
@@ -159,7 +159,7 @@ def _photos(source: Source, count: int, spec: str | None) -> Iterator[Photo]:
     photo = source[index]
     if spec is not None and spec not in UNIFORM_SPECS:
       size = photo["image"].shape[:2]
-      roi = parse_roi(spec, size, photo["name"], photo["image"])
+      roi = find_roi(spec, size, photo["name"], photo["image"])
       photo = Photo(image=photo["image"], roi=roi, name=photo["name"])
     yield photo
 

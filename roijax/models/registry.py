@@ -1,5 +1,6 @@
 """Systems by name."""
 
+import inspect
 from typing import Any
 
 from roijax.errors import ConfigError
@@ -41,3 +42,24 @@ def build_model(system: str, arguments: Any) -> Flow:
   except (TypeError, ValueError, KeyError) as error:
     what = " ".join(str(error).split())
     raise ConfigError(f"config.model does not fit {system}: {what}") from error
+
+
+def with_defaults(system: str, arguments: Any) -> dict[str, Any]:
+  """A builder's keywords with what it takes for those that are not given.
+
+  Weights of before an option existed do not name it; a config does.
+
+  Args:
+    system: a key of `SYSTEMS`; for another, nothing is added.
+    arguments: some of the builder's keywords.
+  """
+  builder = SYSTEMS.get(system)
+  given = dict(_plain(arguments))
+  if builder is None:
+    return given
+  defaults = {
+    name: parameter.default
+    for name, parameter in inspect.signature(builder).parameters.items()
+    if parameter.default is not inspect.Parameter.empty
+  }
+  return defaults | given

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from roijax.errors import DataError
+from roijax.errors import DataError, NothingFoundError
 
 # Detectors are tuned to one size of photo: the long side in pixels. Small
 # photos are enlarged to it, but beyond twice that shows nothing new.
@@ -75,10 +75,10 @@ def check_found(inside: np.ndarray, what: str, name: str) -> np.ndarray:
     float32 [H, W] of zeros and ones.
 
   Raises:
-    DataError: nothing is marked.
+    NothingFoundError: nothing is marked.
   """
   if not inside.any():
-    raise DataError(
+    raise NothingFoundError(
       f"no {what} found in {name}: give the region yourself, for example "
       "--roi box:x,y,w,h, or --roi none"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from roijax.errors import DataError
+from roijax.errors import DataError, NothingFoundError
 
 if TYPE_CHECKING:
   from roijax.predictor import Predictor
@@ -50,7 +50,7 @@ def parse(
     float32 [H, W] of zeros and ones.
 
   Raises:
-    DataError: nothing is found.
+    NothingFoundError: nothing is found.
     CheckpointError: the predictor's weights are missing or damaged.
   """
   likely = predict(image)
@@ -58,7 +58,7 @@ def parse(
   if not inside.any():
     best = np.floor(100 * likely.max()) / 100
     lower = f"a lower threshold, --roi auto:{best:g}, or " if best else ""
-    raise DataError(
+    raise NothingFoundError(
       f"no object found in {name}: give {lower}the region yourself, for example"
       " --roi box:x,y,w,h, or --roi none"
     )

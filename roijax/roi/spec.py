@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from roijax.errors import DataError
+from roijax.errors import DataError, NothingFoundError
 from roijax.roi import (
   coco,
   edges,
@@ -142,6 +142,20 @@ def parse_roi(
       f"unknown region {spec!r}: did you mean {near[0]!r}? {USAGE}"
     )
   raise DataError(f"no mask file {spec!r}: {USAGE}")
+
+
+def find_roi(
+  spec: str, size: Size, image_path: Path, image: np.ndarray
+) -> np.ndarray | None:
+  """As `parse_roi`, for many photos that a detector need not all know.
+
+  Returns:
+    The map; None where a detector found nothing in this photo.
+  """
+  try:
+    return parse_roi(spec, size, image_path, image)
+  except NothingFoundError:
+    return None
 
 
 def unite(

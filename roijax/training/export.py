@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from roijax.errors import ConfigError
+from roijax.models.registry import with_defaults
 from roijax.training.run_config import as_json, describe_difference
 from roijax.weights.archive import FILE_NAME, load_weights, save_weights
 from roijax.weights.predictor import save_predictor
@@ -58,8 +59,8 @@ def import_params(path: str | os.PathLike, config) -> dict:
     ConfigError: the weights are of another system or other sizes.
   """
   weights = load_weights(path)
-  own = {"system": config.system, "model": config.model.to_dict()}
-  theirs = {"system": weights.system, "model": weights.model}
+  own = _describe(config.system, config.model.to_dict())
+  theirs = _describe(weights.system, weights.model)
   difference = describe_difference(
     as_json(theirs), as_json(own), free=(), places=("there", "in the config")
   )
@@ -68,3 +69,7 @@ def import_params(path: str | os.PathLike, config) -> dict:
       f"config.train.start_from={path} holds another model: {difference}"
     )
   return jax.tree.map(np.asarray, weights.params)
+
+
+def _describe(system, model):
+  return {"system": system, "model": with_defaults(system, model)}

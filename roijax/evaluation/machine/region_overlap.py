@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from roijax.evaluation.machine.scenes import Scene
+from roijax.metrics.overlap import iou
 
 Predict = Callable[[np.ndarray], np.ndarray]
 MEASURES = {"iou": "mIoU", "iou_own": "mIoU, own"}
@@ -54,8 +55,8 @@ class RegionOverlap:
       self._own = scene.name, own
     return {
       "pixels": int(region.sum()),
-      "iou": overlap(region, scene.truth) if scene.truth.any() else None,
-      "iou_own": overlap(region, self._own[1]),
+      "iou": iou(region, scene.truth) if scene.truth.any() else None,
+      "iou_own": iou(region, self._own[1]),
     }
 
   def count(self, found: Mapping[str, Any]) -> int:
@@ -72,9 +73,3 @@ class RegionOverlap:
 
   def _find(self, image: np.ndarray) -> np.ndarray:
     return np.asarray(self._predict(image)) >= self._threshold
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-  """Intersection over union of two masks; 1 where both are empty."""
-  union = np.count_nonzero(a | b)
-  return np.count_nonzero(a & b) / union if union else 1.0

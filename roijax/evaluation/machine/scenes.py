@@ -20,7 +20,7 @@ from roijax.data.photo import Source
 from roijax.data.sources import JoinedSource
 from roijax.errors import ConfigError, DataError
 from roijax.roi import coco
-from roijax.roi.spec import parse_roi
+from roijax.roi.spec import find_roi
 
 # Words for "no region".
 UNIFORM_SPECS = ("all", "none")
@@ -143,7 +143,7 @@ class Scenes:
     if self._roi in UNIFORM_SPECS:
       roi = None
     elif self._roi is not None:
-      roi = parse_roi(self._roi, size, name, image)
+      roi = find_roi(self._roi, size, name, image)
     return Scene(name, image, truth, roi)
 
   def _nothing_fits(self) -> str:
