@@ -1,6 +1,7 @@
 """Samples, weights and `--roi auto` of the predictor of regions."""
 
 import hashlib
+import itertools
 import json
 
 import jax
@@ -13,7 +14,7 @@ from roijax.data.objects import ObjectSource, make_sample
 from roijax.errors import CheckpointError, ConfigError, DataError
 from roijax.models.hrnet import build_hrnet
 from roijax.roi import parse_roi, predictor, spec, unite
-from roijax.training.predictor import make_predictor_loss, paste
+from roijax.training.predictor import MOVE, make_predictor_loss, paste
 from roijax.weights import archive, predictor_export
 from roijax.weights import predictor as predictor_weights
 
@@ -122,15 +123,33 @@ def test_pasted_objects_stand_before_known_backgrounds_alone():
   batch = _make_batch()
   keys = jax.random.split(jax.random.key(0), 4)
   pasted = paste(batch, keys, 1.0)
-  for i, other in ((0, 3), (2, 1)):
-    moved = batch["roi"][other]
-    expected = np.where(moved == 1, batch["image"][other], batch["image"][i])
-    np.testing.assert_allclose(pasted["image"][i], expected, atol=1e-6)
-    union = np.maximum(batch["roi"][i], moved)
-    np.testing.assert_array_equal(pasted["roi"][i], union)
+  moves = [_find_move(batch, pasted, i, (i - 1) % 4) for i in (0, 2)]
+  assert moves[0] != moves[1]
   for name in batch:
     np.testing.assert_array_equal(pasted[name][1::2], batch[name][1::2])
     np.testing.assert_array_equal(paste(batch, keys, 0.0)[name], batch[name])
+
+
+def _find_move(batch, pasted, to, source):
+  """How `source` was mirrored and moved, by trying all that it may be."""
+  side = batch["roi"].shape[1]
+  most = int(MOVE * side)
+  both = np.concatenate([batch["image"], batch["roi"]], axis=-1)[source]
+  found = []
+  for mirrored, row, column in itertools.product(
+    (False, True), range(2 * most + 1), range(2 * most + 1)
+  ):
+    moved = np.pad(
+      both[:, ::-1] if mirrored else both, ((most, most), (most, most), (0, 0))
+    )[row : row + side, column : column + side]
+    image, roi = moved[..., :3], moved[..., 3:]
+    expected = np.where(roi == 1, image, batch["image"][to])
+    if np.allclose(pasted["image"][to], expected, atol=1e-6):
+      union = np.maximum(batch["roi"][to], roi)
+      np.testing.assert_array_equal(pasted["roi"][to], union)
+      found.append((mirrored, row, column))
+  (move,) = found
+  return move
 
 
 def test_the_loss_does_not_see_what_is_unknown():

@@ -4,11 +4,12 @@ import inspect
 from typing import Any
 
 from roijax.errors import ConfigError
+from roijax.models.custom import build_custom
 from roijax.models.flow import Flow
 from roijax.models.ggm import build_ggm
 from roijax.models.swin import build_swin
 
-SYSTEMS = {"ggm": build_ggm, "swin": build_swin}
+SYSTEMS = {"custom": build_custom, "ggm": build_ggm, "swin": build_swin}
 
 
 def _plain(value):

@@ -79,23 +79,46 @@ def open_objects(
   )
 
 
+# How far pasted objects move, as a share of the side.
+MOVE = 0.3
+
+
+def _move(image, roi, key):
+  """Mirrors a sample or not, and moves it; beyond it nothing is a region."""
+  mirrored, offset = jax.random.split(key)
+  side = roi.shape[0]
+  most = int(MOVE * side)
+  both = jnp.concatenate([image, roi], axis=-1)
+  both = jnp.where(jax.random.bernoulli(mirrored), both[:, ::-1], both)
+  both = jnp.pad(both, ((most, most), (most, most), (0, 0)))
+  row, column = jax.random.randint(offset, (2,), 0, 2 * most + 1)
+  both = jax.lax.dynamic_slice(both, (row, column, 0), (side, side, 4))
+  return both[..., :3], both[..., 3:]
+
+
 def paste(batch, keys, share: float):
   """Puts the objects of the next sample into some whose background is known.
 
   What is annotated in part alone then stands before what is no object, and
-  objects are met where they never stood.
+  objects are met where they never stood: they are mirrored and moved.
+
+  Source: Ghiasi et al. 2021 (arXiv 2012.07177).
 
   Args:
-    batch: `image` [B, H, W, 3], `roi` and `known` [B, H, W, 1].
+    batch: `image` [B, H, W, 3], `roi` and `known` [B, H, W, 1], square.
     keys: one a sample.
     share: of the samples that are pasted into.
   """
   image, roi, known = batch["image"], batch["roi"], batch["known"]
   chosen = jax.vmap(lambda key: jax.random.uniform(key) < share)(keys)
   chosen &= jnp.all(known == 1, axis=(1, 2, 3))
-  pasted = jnp.roll(roi, 1, axis=0) * chosen[:, None, None, None]
+  keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+  other, pasted = jax.vmap(_move)(
+    jnp.roll(image, 1, axis=0), jnp.roll(roi, 1, axis=0), keys
+  )
+  pasted *= chosen[:, None, None, None]
   return {
-    "image": image + pasted * (jnp.roll(image, 1, axis=0) - image),
+    "image": image + pasted * (other - image),
     "roi": jnp.maximum(roi, pasted),
     "known": known,
   }
