@@ -55,7 +55,7 @@ def with_defaults(system: str, arguments: Any) -> dict[str, Any]:
     arguments: some of the builder's keywords.
   """
   builder = SYSTEMS.get(system)
-  given = dict(_plain(arguments))
+  given = {name: _plain(arguments[name]) for name in arguments}
   if builder is None:
     return given
   defaults = {
