@@ -3,8 +3,8 @@
 python train.py --config=configs/roi_predictor.py:VARIANT --workdir=runs/NAME
 
 (none)  full size, four resolutions, for COCO 2017 on a GPU
-small   for a CPU and few photos, half an hour of one core; what is shipped is
-        four such runs, each begun with the last one's weights (see its card)
+small   for a CPU and few photos, an hour of one core; what is shipped is two
+        such runs, one begun with the other's weights (see its card)
 smoke   tiny; seconds, for tests
 """
 
@@ -25,7 +25,7 @@ def _base() -> ConfigDict:
       side=192,
     )
   )
-  config.loss = ConfigDict(dict(positive=1.0, partial=0.3, dice=1.0, paste=0.5))
+  config.loss = ConfigDict(dict(positive=1.0, partial=0.3, dice=1.0, paste=0.7))
   config.data = ConfigDict(
     dict(
       source="coco_roi:train",
