@@ -21,6 +21,7 @@ _HOLDERS = ("while", "conditional", "call")
 _OPERATION = re.compile(
   r"\s*(?:ROOT )?%?([\w.\-]+) = (?:\(.*?\)|\S+) ([\w\-]+)\("
 )
+_OPERAND = re.compile(r"%([\w.\-]+)")
 _ORIGIN = re.compile(r'op_name="([^"]*)"')
 _CALLED = re.compile(r"(?:calls|to_apply)=%?([\w.\-]+)")
 _COMPUTATION = re.compile(r"(?:ENTRY )?%?([\w.\-]+) .*\{$")
@@ -64,9 +65,11 @@ def read_origins(text: str) -> dict[str, str]:
 
   Returns:
     The names that JAX gave, by operation; a fusion without any takes the
-    first inside it. Operations that hold others are left out.
+    first inside it, and what then has none (XLA drops the names of weights'
+    gradients) that of its operands, of the gradient among them before others.
+    Operations that hold others are left out.
   """
-  origins, insides, called = {}, {}, {}
+  origins, insides, called, operands = {}, {}, {}, {}
   holders, inside = set(), ""
   for line in text.splitlines():
     begun = _COMPUTATION.match(line)
@@ -81,12 +84,19 @@ def read_origins(text: str) -> dict[str, str]:
       continue
     origin, calls = _ORIGIN.search(line), _CALLED.search(line)
     origins[name] = origin[1] if origin else ""
+    operands[name] = _OPERAND.findall(line[found.end() :])
     if calls:
       called[name] = calls[1]
     if origin:
       insides.setdefault(inside, origin[1])
   for name, computation in called.items():
     origins[name] = origins[name] or insides.get(computation, "")
+  # Programs are written in order: operands stand before their users.
+  for name, at in origins.items():
+    if not at:
+      found = [origins.get(operand, "") for operand in operands[name]]
+      found.sort(key=lambda at: ("transpose(" not in at, not at))
+      origins[name] = found[0] if found else ""
   return {name: at for name, at in origins.items() if name not in holders}
 
 
