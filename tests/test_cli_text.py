@@ -14,7 +14,7 @@ import text_models as tiny
 from command_runner import HEIGHT, WIDTH
 from PIL import Image
 
-from roijax.roi import segmenter, similarity, text
+from roijax.roi import predictor, segmenter, similarity, text
 from roijax.roi.choices import Choices
 
 
@@ -129,6 +129,15 @@ def test_an_evaluation_goes_by_a_phrase(roijax, tmp_path, monkeypatch):
   assert code == 0, err
   results = json.loads((tmp_path / "by_segmenter/results.json").read_text())
   assert any(row["roi_pixels"] for row in results["photos"])
+
+
+def test_the_help_has_the_thresholds_of_the_code(roijax):
+  for command in (["compress"], ["info"], ["eval"], ["plot", "attention"]):
+    told = " ".join(roijax(*command, "--help")[1].split())
+    assert (
+      f"When absent: {similarity.TAU}, of CLIPSeg"
+      f" {segmenter.CLIPSEG_THRESHOLD}, of auto {predictor.THRESHOLD}." in told
+    )
 
 
 ONE = ("compress", "photo.png", "-o", "x.roij")

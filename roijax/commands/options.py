@@ -94,7 +94,6 @@ RoiThreshold = Annotated[
   float | None,
   typer.Option(
     "--roi-threshold",
-    "--roi_threshold",
     metavar="T",
     help="Where to cut text:, sim: and auto, between 0 and 1. When absent:"
     " 0.85, of CLIPSeg 0.4, of auto 0.5.",
@@ -104,7 +103,6 @@ TextModel = Annotated[
   str | None,
   typer.Option(
     "--text-model",
-    "--text_model",
     metavar="DIR|NAME",
     help="The segmenter of text: (docs/text.md), a folder or a name in the"
     " model hub's cache.",

@@ -152,15 +152,14 @@ def _read_object(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _read_size(size: Any, path: pathlib.Path) -> tuple[int, int]:
-  sides = size if isinstance(size, dict) else {"height": size, "width": size}
-  height, width = sides.get("height"), sides.get("width")
-  for side in (height, width):
-    if not (_is_number(side) and side == int(side) and 1 <= side <= 1 << 14):
-      raise DataError(
-        f"{path}: size is {json.dumps(size)}, but must be a number of pixels or"
-        ' {"height": ..., "width": ...}'
-      )
-  return int(height), int(width)
+  both = size if isinstance(size, dict) else {"height": size, "width": size}
+  sides: list[Any] = [both.get("height"), both.get("width")]
+  if not all(_is_number(s) and s == int(s) and 1 <= s < 1 << 14 for s in sides):
+    raise DataError(
+      f"{path}: size is {json.dumps(size)}, but must be a number of pixels or"
+      ' {"height": ..., "width": ...}'
+    )
+  return int(sides[0]), int(sides[1])
 
 
 def _read_filter(number: Any, path: pathlib.Path) -> Image.Resampling:
