@@ -27,6 +27,7 @@ from roijax.errors import DataError
 
 if TYPE_CHECKING:
   from roijax.codec import Codec
+  from roijax.roi.choices import Choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,9 @@ def compress(
   weights: str | os.PathLike | None = None,
   feather: float = 0.0,
   dilate: float = 0.0,
+  roi_threshold: float | None = None,
+  text_model: str | os.PathLike | None = None,
+  annotations: str | os.PathLike | None = None,
   keep_mask: bool = False,
   strip: bool = False,
   max_pixels: int = MAX_PIXELS,
@@ -122,6 +126,10 @@ def compress(
     weights: see `load`.
     feather: how wide a soft edge lies around the region, in pixels.
     dilate: how far the region's edge moves outward, in pixels.
+    roi_threshold: where to cut the maps of `"text:..."`, `"sim:..."` and
+      `"auto"`, in (0, 1).
+    text_model: the segmenter of `"text:..."` (docs/text.md).
+    annotations: a COCO file; `"text:..."` then names one of its categories.
     keep_mask: whether the file is to hold the region too.
     strip: whether to leave out colour profile and Exif.
     max_pixels: a picture file that claims more is refused.
@@ -133,6 +141,7 @@ def compress(
     DataError: a picture or a region that cannot be coded.
     ConfigError: a quality or a background level out of range.
     CheckpointError: weights that are missing or damaged.
+    RoijaxError: also, a segmenter that cannot run.
 
   >>> import numpy as np
   >>> import roijax
@@ -145,7 +154,8 @@ def compress(
 
   picture = make_picture(image, max_pixels=max_pixels)
   path = image if isinstance(image, str | os.PathLike) else None
-  region = _make_region(roi, picture.image, path, feather, dilate)
+  choices = _make_choices(roi_threshold, text_model, annotations)
+  region = _make_region(roi, picture.image, path, feather, dilate, choices)
   return load(weights).compress(
     picture.image,
     region,
@@ -234,7 +244,21 @@ def _load(path: str) -> "Codec":
   return Codec.load(path)
 
 
-def _make_region(roi, image, path, feather, dilate) -> np.ndarray | None:
+def _make_choices(threshold, text_model, annotations) -> "Choices":
+  from roijax.roi.choices import Choices
+
+  paths = [
+    None if path is None else os.fspath(path)
+    for path in (text_model, annotations)
+  ]
+  return Choices(threshold, *paths)
+
+
+def _make_region(
+  roi, image, path, feather, dilate, choices
+) -> np.ndarray | None:
+  if roi is None or isinstance(roi, np.ndarray):
+    choices.check(())
   if roi is None:
     if feather or dilate:
       raise DataError("feather and dilate change a region: give one with roi=")
@@ -262,6 +286,7 @@ def _make_region(roi, image, path, feather, dilate) -> np.ndarray | None:
       "roi is an array [H, W], a spec such as 'face', or several specs"
     )
   specs = [os.fspath(spec) for spec in specs]
+  size = image.shape[:2]
   return unite(
-    specs, image.shape[:2], path, image, dilate=dilate, feather=feather
+    specs, size, path, image, choices, dilate=dilate, feather=feather
   )

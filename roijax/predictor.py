@@ -18,7 +18,7 @@ from PIL import Image
 from roijax.executables import Executables
 from roijax.models.hrnet import build_hrnet
 from roijax.programs import cache_folder, use_compilation_cache
-from roijax.roi.predictor import enlarge
+from roijax.roi.similarity import resize
 from roijax.weights.predictor import PredictorWeights, load_predictor
 
 
@@ -79,7 +79,7 @@ class Predictor:
     return cls(weights, Executables(cache_folder() / "programs", identity))
 
   def predict_square(self, image: np.ndarray) -> np.ndarray:
-    """The map that `__call__` enlarges.
+    """The map that `__call__` resizes.
 
     Args:
       image: uint8 [H, W, 3], RGB, or [H, W], grey; of any size.
@@ -107,4 +107,4 @@ class Predictor:
       float32 [H, W] in [0, 1]: how likely each pixel belongs to an object that
       people would outline.
     """
-    return enlarge(self.predict_square(image), (image.shape[0], image.shape[1]))
+    return resize(self.predict_square(image), (image.shape[0], image.shape[1]))

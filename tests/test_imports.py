@@ -18,6 +18,7 @@ ALLOWED = {
   "roijax": {"roijax.api"},
   "roijax.errors": set(),
   "roijax.files": {"roijax.errors"},
+  "roijax.onnx_file": {"roijax.errors"},
   "roijax.coding": {"roijax.errors"},
   "roijax.ops": set(),
   "roijax.entropy": {"roijax.ops", "roijax.coding.grid"},
@@ -25,10 +26,11 @@ ALLOWED = {
   "roijax.models": {"roijax.errors", *MATHS},
   "roijax.losses": {"roijax.ops"},
   "roijax.metrics": {"roijax.ops", "roijax.errors"},
-  # One source of regions is a network.
+  # Some sources of regions are networks.
   "roijax.roi": {
     "roijax.data.images",
     "roijax.data.pillow_limits",
+    "roijax.onnx_file",
     "roijax.predictor",
     "roijax.weights",
     *LOW,
@@ -37,7 +39,7 @@ ALLOWED = {
     "roijax.executables",
     "roijax.models",
     "roijax.programs",
-    "roijax.roi.predictor",
+    "roijax.roi.similarity",
     "roijax.weights",
     *LOW,
   },
@@ -90,6 +92,7 @@ ALLOWED = {
     "roijax.data",
     "roijax.layers",
     "roijax.metrics",
+    "roijax.onnx_file",
     "roijax.predictor",
     "roijax.roi",
     *LOW,

@@ -384,6 +384,6 @@ def test_a_model_that_fails_on_a_photo_is_told(tmp_path):
     ports[1:],
     [("c", np.zeros((3, 64, 64), np.float32))],
   )
-  words = r"^m\.onnx fails on an input \[3, 45, 60\]: [A-Z]"
+  words = r"^m\.onnx fails on in \[3, 45, 60\]: [A-Z]"
   with pytest.raises(RoijaxError, match=words):
     OnnxDetector(model).detect(_photo())

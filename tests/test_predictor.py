@@ -14,6 +14,7 @@ from roijax.data.objects import ObjectSource, make_sample
 from roijax.errors import CheckpointError, ConfigError, DataError
 from roijax.models.hrnet import build_hrnet
 from roijax.roi import parse_roi, predictor, spec, unite
+from roijax.roi.choices import Choices
 from roijax.training.predictor import MOVE, make_predictor_loss, paste
 from roijax.weights import archive, predictor_export
 from roijax.weights import predictor as predictor_weights
@@ -238,6 +239,10 @@ def test_auto_is_where_the_map_reaches_the_threshold(auto, monkeypatch):
     roi = parse_roi(text, (4, 5), None, image)
     np.testing.assert_array_equal(roi, likely >= threshold)
     assert roi.dtype == np.float32
+  chosen = parse_roi("auto", (4, 5), None, image, Choices(0.7))
+  np.testing.assert_array_equal(chosen, likely >= np.float32(0.7))
+  own = parse_roi("auto:0.2", (4, 5), None, image, Choices(0.7))
+  np.testing.assert_array_equal(own, likely >= np.float32(0.2))
   both = unite(["auto:0.8", "box:0,0,1,1"], (4, 5), None, image)
   assert both[0, 0] == 1 and both[-1, -1] == 1
 
@@ -252,6 +257,8 @@ def test_nothing_found_is_one_line_that_names_a_lower_threshold(
     DataError, match=r"no object found in a\.jpg.*auto:0\.31, or"
   ):
     parse_roi("auto", (4, 5), "a.jpg", image)
+  with pytest.raises(DataError, match=r"--roi-threshold 0\.31, or"):
+    parse_roi("auto", (4, 5), "a.jpg", image, Choices(0.4))
   likely[:] = 0.001
   with pytest.raises(DataError, match="give the region yourself"):
     parse_roi("auto:0.2", (4, 5), "a.jpg", image)
@@ -265,7 +272,7 @@ def test_a_threshold_is_a_probability(text):
 
 
 def test_specs_that_look_at_pixels_are_known():
-  wanted = {"face", "person", "saliency", "auto", "auto:0.2"}
+  wanted = {"face", "person", "saliency", "auto", "auto:0.2", "text:PHRASE"}
   assert {text for text in spec.SPELLINGS if spec.needs_pixels(text)} == wanted
   with pytest.raises(DataError, match="needs the photo's pixels"):
     parse_roi("auto:0.2", (4, 5))

@@ -10,6 +10,7 @@ from roijax.roi import edges, parse_roi, spec, unite
 
 SIZE = (40, 60)
 KINDS = ("box", "ellipse", "polygon", "coco", "file", "center", "face", "x")
+KINDS += ("text", "sim")
 
 numbers = st.one_of(
   st.floats().map(repr),
@@ -29,8 +30,12 @@ texts = st.one_of(st.text(), st.characters().map(lambda c: "x" + c), shapes)
 @example("\0")
 @example("file:\0")
 @example("coco:\0")
+@example("sim:\0")
+@example("text:\0")
 @example("\ud800")
 @example("file:\ud800")
+@example("sim:\ud800")
+@example("text:\ud800")
 @example("coco:\ud800#x")
 @example("x" * 5000)
 @example("file:" + "x" * 5000)

@@ -34,12 +34,15 @@ def compress(
   roi: options.Rois = None,
   feather: options.Feather = 0,
   dilate: options.Dilate = 0,
+  roi_threshold: options.RoiThreshold = None,
+  text_model: options.TextModel = None,
+  annotations: options.Annotations = None,
   preview: Annotated[
     pathlib.Path | None,
     typer.Option(
       metavar="PNG",
-      help="Draw what the region took, of one photo; at most 2048 pixels on"
-      " the long side.",
+      help="Draw what the region took, of one photo, and the maps of text:,"
+      " sim: and auto; at most 2048 pixels on the long side.",
     ),
   ] = None,
   quality: Annotated[
@@ -90,6 +93,7 @@ def compress(
   limit = _read_limit(quality, target_bpp, target_size)
   level = options.background_level(background)
   _check(roi, feather, dilate, preview, keep_mask)
+  choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   options.check_max_pixels(max_pixels)
   kind = _kind()
   found = inputs.find_inputs(photos, kind)
@@ -100,6 +104,7 @@ def compress(
   work = encode.Encode(
     checkpoint=index.find(checkpoint),
     rois=tuple(roi or ()),
+    choices=choices,
     feather=feather,
     dilate=dilate,
     preview=preview,

@@ -20,6 +20,7 @@ from roijax.errors import ConfigError
 if TYPE_CHECKING:
   from roijax.codec import Codec, Encoded
   from roijax.data.picture import Picture
+  from roijax.roi.choices import Choices
 
 
 class _Extra(NamedTuple):
@@ -63,6 +64,7 @@ class Encode:
   Attributes:
     checkpoint: the weights.
     rois: specs, united; none is an ordinary file.
+    choices: what they go by.
     feather: pixels over which the region's edge is softened.
     dilate: pixels by which it grows.
     preview: where to draw what the region took.
@@ -77,6 +79,7 @@ class Encode:
 
   checkpoint: pathlib.Path
   rois: tuple[str, ...]
+  choices: "Choices"
   feather: float
   dilate: float
   preview: pathlib.Path | None
@@ -135,13 +138,14 @@ class Encode:
     """The united map; None without one."""
     if not self.rois:
       return None
-    from roijax.roi.spec import unite
+    from roijax.roi.spec import unite_detailed
 
-    roi = unite(
+    region = unite_detailed(
       self.rois,
       picture.image.shape[:2],
       job.source,
       picture.image,
+      self.choices,
       dilate=self.dilate,
       feather=self.feather,
     )
@@ -149,8 +153,8 @@ class Encode:
       from roijax.data.images import write_image
       from roijax.roi.preview import draw_preview
 
-      write_image(self.preview, draw_preview(picture.image, roi))
-    return roi
+      write_image(self.preview, draw_preview(picture.image, *region))
+    return region.roi
 
   def _encode(
     self, codec: "Codec", image: np.ndarray, roi, boxes: Sequence, progress

@@ -48,6 +48,8 @@ def evaluate(
       " own.",
     ),
   ] = None,
+  roi_threshold: options.RoiThreshold = None,
+  text_model: options.TextModel = None,
   qualities: Annotated[
     str | None,
     typer.Option(
@@ -96,7 +98,8 @@ def evaluate(
     typer.Option(
       metavar="JSON",
       help="For a task: COCO's file; of a folder X/val2017 when absent"
-      " X/annotations/instances_val2017.json.",
+      " X/annotations/instances_val2017.json. Also for --roi text: without"
+      " --text-model, which then names one of its categories.",
     ),
   ] = None,
   detailed: Annotated[
@@ -119,10 +122,20 @@ def evaluate(
   from roijax.weights import index
 
   checkpoint = checkpoint or index.default().name
+  specs = [] if roi is None else [roi]
+  named = any(spec.startswith("text:") for spec in specs)
+  choices = options.make_choices(
+    specs,
+    roi_threshold,
+    text_model,
+    # A task has annotations to score by, whoever looks for the phrase.
+    annotations if named and not (text_model and task != "none") else None,
+  )
   settings: dict[str, Any] = {
     "data": data,
     "data_dir": data_dir,
     "roi": roi,
+    "choices": choices,
     "qualities": None if qualities is None else _numbers(qualities),
     "background": options.background_level(background),
     "limit": limit,
@@ -135,7 +148,7 @@ def evaluate(
   }
   if task == "none":
     for name, value in of_tasks.items():
-      if value is not None:
+      if value is not None and not (name == "annotations" and named):
         option = name.replace("_", "-")
         raise ConfigError(f"--{option} needs --task=detection or segmentation")
     _evaluate_distortion(checkpoint, settings | {"detailed": detailed}, out)

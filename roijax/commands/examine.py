@@ -18,6 +18,7 @@ from roijax.files import write_whole
 if TYPE_CHECKING:
   from roijax.codec import Codec
   from roijax.coding.container import Container
+  from roijax.roi.choices import Choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Examine:
   Attributes:
     checkpoint: the weights; None for those that the file names.
     rois: specs, united; none for the region that the file keeps.
+    choices: what they go by.
     bits_map: where to draw the map of bits.
     brief: decode nothing.
     max_pixels: None for the default limit.
@@ -34,6 +36,7 @@ class Examine:
 
   checkpoint: pathlib.Path | None
   rois: tuple[str, ...]
+  choices: "Choices"
   bits_map: pathlib.Path | None
   brief: bool
   max_pixels: int | None
@@ -87,9 +90,9 @@ class Examine:
 
       image = None
       # What is seen in the photo takes its pixels.
-      if any(map(needs_pixels, self.rois)):
+      if any(needs_pixels(spec, self.choices) for spec in self.rois):
         image = codec.decompress(data, progress=None, **self._limits())
-      return unite(self.rois, size, job.source, image)
+      return unite(self.rois, size, job.source, image, self.choices)
     if content.box("mask") is None:
       return None
     return boxed.read_plane(content, "mask").astype(np.float32) / 255

@@ -23,6 +23,9 @@ def info(
     typer.Argument(metavar="IN", hidden=True),
   ],
   roi: options.Rois = None,
+  roi_threshold: options.RoiThreshold = None,
+  text_model: options.TextModel = None,
+  annotations: options.Annotations = None,
   bits_map: Annotated[
     pathlib.Path | None,
     typer.Option(
@@ -57,6 +60,7 @@ def info(
     raise ConfigError(f"--brief decodes nothing, {given} has to: give one")
   if bits_map and bits_map.suffix.lower() != ".png":
     raise ConfigError(f"--bits-map {bits_map}: end it in .png")
+  choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   kind = inputs.Kind("file", (".roij",), "", ())
   found = inputs.find_inputs(files, kind)
   if bits_map and found.many:
@@ -64,6 +68,7 @@ def info(
   work = examine.Examine(
     checkpoint=None if checkpoint is None else index.find(checkpoint),
     rois=tuple(roi or ()),
+    choices=choices,
     bits_map=bits_map,
     brief=brief,
     max_pixels=max_pixels,

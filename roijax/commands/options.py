@@ -2,12 +2,16 @@
 
 import math
 import re
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from roijax.errors import ConfigError
+
+if TYPE_CHECKING:
+  from roijax.roi.choices import Choices
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -86,6 +90,32 @@ Dilate = Annotated[
     help="Grow the region by so many pixels.",
   ),
 ]
+RoiThreshold = Annotated[
+  float | None,
+  typer.Option(
+    "--roi-threshold",
+    metavar="T",
+    help="Where to cut text:, sim: and auto, between 0 and 1. When absent:"
+    " 0.85, of CLIPSeg 0.4, of auto 0.5.",
+  ),
+]
+TextModel = Annotated[
+  str | None,
+  typer.Option(
+    "--text-model",
+    metavar="DIR|NAME",
+    help="The segmenter of text: (docs/text.md), a folder or a name in the"
+    " model hub's cache.",
+  ),
+]
+Annotations = Annotated[
+  str | None,
+  typer.Option(
+    metavar="JSON",
+    help="A COCO file: text: then names one of its categories, and no segmenter"
+    " is asked.",
+  ),
+]
 MaxPixels = Annotated[
   int | None,
   typer.Option(
@@ -108,6 +138,24 @@ class RegionCommand(TyperCommand):
     with formatter.indentation():
       formatter.write_text("\n".join(["\b", "SPEC is one of", *lines]))
     super().format_epilog(ctx, formatter)
+
+
+def make_choices(
+  rois: Sequence[str] | None,
+  threshold: float | None,
+  text_model: str | None,
+  annotations: str | None,
+) -> "Choices":
+  """What was set beside `--roi`.
+
+  Raises:
+    DataError: it is out of range, or of no use to what is given.
+  """
+  from roijax.roi.choices import Choices
+
+  choices = Choices(threshold, text_model, annotations)
+  choices.check(rois or ())
+  return choices
 
 
 def background_level(given: float | None) -> float:

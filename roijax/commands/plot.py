@@ -68,6 +68,9 @@ def plot_attention(
   ],
   checkpoint: options.Checkpoint = None,
   roi: options.Rois = None,
+  roi_threshold: options.RoiThreshold = None,
+  text_model: options.TextModel = None,
+  annotations: options.Annotations = None,
   at: Annotated[
     list[str] | None,
     typer.Option(
@@ -92,6 +95,7 @@ def plot_attention(
   if output.suffix.lower() != ".png":
     raise ConfigError(f"{output}: attention is drawn as PNG; end -o in .png")
   points = [_parse_point(text) for text in at or []]
+  choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   weights = index.find(checkpoint)
   image = read_picture(photo).image
   height, width = image.shape[:2]
@@ -104,7 +108,7 @@ def plot_attention(
   if roi:
     from roijax.roi.spec import unite
 
-    region = unite(roi, (height, width), photo, image)
+    region = unite(roi, (height, width), photo, image, choices)
   # Seconds of JAX: behind everything that can be wrong before.
   from roijax.commands import engine
   from roijax.evaluation import attention, attention_plot

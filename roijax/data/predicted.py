@@ -17,7 +17,8 @@ import numpy as np
 from roijax.data.photo import Photo, Source
 from roijax.errors import DataError
 from roijax.files import write_whole
-from roijax.roi.predictor import enlarge, parse_threshold
+from roijax.roi.predictor import parse_threshold
+from roijax.roi.similarity import resize
 
 MAPS = "maps.npy"
 ABOUT = "maps.json"
@@ -68,7 +69,7 @@ class PredictedSource:
     # Opened anew: reader processes would get a copy of all maps.
     square = np.load(self._path, mmap_mode="r")[index]
     height, width = photo["image"].shape[:2]
-    likely = enlarge(square.astype(np.float32) / 255, (height, width))
+    likely = resize(square.astype(np.float32) / 255, (height, width))
     roi = (likely >= self._threshold).astype(np.float32)
     return {**photo, "roi": roi if roi.any() else None}
 

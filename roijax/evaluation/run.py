@@ -14,6 +14,7 @@ from roijax.errors import ConfigError, RoijaxError
 from roijax.evaluation import plot, rate_distortion, report, summary
 from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rows import Codec, Row
+from roijax.roi.choices import NO_CHOICES, Choices
 from roijax.roi.spec import find_roi
 
 # Words for "no region": the encoder gets no map, and the figures keep the
@@ -31,6 +32,7 @@ class Settings:
     roi: a spec for every photo (see `roijax.roi.spec.parse_roi`); None for the
       data's own annotations. `none` and `all` code without a map and still
       measure inside the data's own.
+    choices: what the spec goes by.
     qualities: None for four over the checkpoint's range.
     background: the importance of the background, in (0, 1].
     limit: only the first so many photos.
@@ -41,6 +43,7 @@ class Settings:
   data: str
   data_dir: str | None = None
   roi: str | None = None
+  choices: Choices = NO_CHOICES
   qualities: Sequence[float] | None = None
   background: float = DEFAULT_BACKGROUND
   limit: int | None = None
@@ -135,7 +138,7 @@ def evaluate_codec(
   with PhotoProgress(count) as progress:
     rows = rate_distortion.evaluate(
       codec,
-      _photos(source, count, settings.roi),
+      _photos(source, count, settings),
       qualities=qualities,
       background=settings.background,
       use_roi=settings.roi not in UNIFORM_SPECS,
@@ -153,14 +156,16 @@ def evaluate_codec(
   return Evaluation(rows, points, differences, out)
 
 
-def _photos(source: Source, count: int, spec: str | None) -> Iterator[Photo]:
+def _photos(source: Source, count: int, settings: Settings) -> Iterator[Photo]:
   """The first photos, with the map of the spec when it names one."""
+  spec = settings.roi
   for index in range(count):
     photo = source[index]
     if spec is not None and spec not in UNIFORM_SPECS:
       size = photo["image"].shape[:2]
-      roi = find_roi(spec, size, photo["name"], photo["image"])
-      photo = Photo(image=photo["image"], roi=roi, name=photo["name"])
+      name, image = photo["name"], photo["image"]
+      roi = find_roi(spec, size, name, image, settings.choices)
+      photo = Photo(image=image, roi=roi, name=name)
     yield photo
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from roijax.errors import DataError
+from roijax.errors import DataError, NothingFoundError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +155,37 @@ def parse(
   path, _, category = text.partition("#")
   if not path:
     raise DataError(f"coco:{text} names no file: write coco:FILE.json[#name]")
-  annotations = _read_once(path)
+  if category:
+    _check_category(category, read_once(path), path)
+  return mark(path, category, size, image_path)
+
+
+def mark(
+  path: str,
+  category: str,
+  size: tuple[int, int],
+  image_path: str | os.PathLike | None,
+) -> np.ndarray:
+  """Marks a photo's objects.
+
+  Args:
+    path: the annotations file.
+    category: a name that the file has, or empty for all.
+    size: the photo's height and width.
+    image_path: the photo; its file name finds the entry.
+
+  Returns:
+    float32 [H, W] of zeros and ones.
+
+  Raises:
+    NothingFoundError: the photo has no such object.
+    DataError: as `parse`.
+  """
+  annotations = read_once(path)
   if image_path is None:
-    raise DataError("coco: needs the photo's file name, which is not known")
+    raise DataError(
+      f"{path} knows photos by their file names: this one's is not known"
+    )
   name = pathlib.Path(image_path).name
   if name not in annotations.images:
     raise DataError(f"{path} has no photo named {name!r}")
@@ -172,7 +200,6 @@ def parse(
     )
   instances = annotations.instances.get(entry["id"], [])
   if category:
-    _check_category(category, annotations, path)
     instances = [
       instance
       for instance in instances
@@ -181,7 +208,7 @@ def parse(
   mask = union_mask([instance_rle(i, size) for i in instances], size)
   if not mask.any():
     what = category or "object"
-    raise DataError(
+    raise NothingFoundError(
       f"{path} marks no {what} in {name}; use --roi none for an ordinary file"
     )
   return mask.astype(np.float32)
@@ -215,7 +242,8 @@ def _decode_rle(counts: bytes, size: tuple[int, int]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _read_once(path: str) -> Annotations:
+def read_once(path: str) -> Annotations:
+  """As `read_annotations`; the last two files are kept."""
   return read_annotations(path)
 
 

@@ -23,64 +23,86 @@ _COLOR_MODES = ("LA", "P", "PA", "RGB", "RGBA")
 def read_mask(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
   """Reads an image whose values 0 to 255 are weights, resized to the photo.
 
+  Args:
+    path: as `read_map` takes it.
+    size: the photo's height and width.
+
+  Returns:
+    float32 [H, W] in [0, 1].
+
+  Raises:
+    DataError: as `read_map`, or the mask is empty.
+  """
+  weights = read_map(path, size)
+  if not weights.any():
+    raise DataError(
+      f"empty mask: {path} has no pixel above 0; use --roi none for an "
+      "ordinary file"
+    )
+  return weights
+
+
+def read_map(
+  path: str | os.PathLike, size: tuple[int, int], noun: str = "mask"
+) -> np.ndarray:
+  """Reads an image whose values 0 to 255 stand for 0 to 1.
+
   A colour or palette image will do when all its pixels are grey, and an alpha
   channel when it is opaque; what could mean two things is refused.
 
   Args:
     path: a grey or black-and-white image.
     size: the photo's height and width.
+    noun: what errors call it.
 
   Returns:
-    float32 [H, W] in [0, 1]. A larger mask is averaged over each pixel's area,
+    float32 [H, W] in [0, 1]. A larger map is averaged over each pixel's area,
     a smaller one interpolated.
 
   Raises:
     DataError: the file is missing, unreadable, coloured, transparent, deeper
-      than 8 bits, animated, huge, of another aspect than the photo, or empty.
+      than 8 bits, animated, huge, or of another aspect than the photo.
   """
   try:
     data = pathlib.Path(path).read_bytes()
   except FileNotFoundError as error:
-    raise DataError(f"no such mask: {path}") from error
+    raise DataError(f"no such {noun}: {path}") from error
   except (OSError, ValueError) as error:
     reason = getattr(error, "strerror", None) or error
     raise DataError(f"cannot read {path}: {reason}") from error
   most = max(MAX_PIXELS, size[0] * size[1])
   try:
     with limit_pixels(most), Image.open(io.BytesIO(data)) as mask:
-      _check_header(mask, path, most)
+      name = f"{noun} {path}"
+      _check_header(mask, name, most)
       upright = ImageOps.exif_transpose(mask)
-      _check_aspect(upright, path, size)
-      weights = _resize(_to_grey(upright, path), path, size)
+      _check_aspect(upright, name, size)
+      values = _resize(_to_grey(upright, name), name, size)
   except images.DECODER_ERRORS as error:
     raise DataError(images.explain_undecodable(path, data, error)) from error
-  return weights.astype(np.float32) / np.float32(255)
+  return values.astype(np.float32) / np.float32(255)
 
 
-def _check_header(
-  mask: Image.Image, path: str | os.PathLike, most: int
-) -> None:
+def _check_header(mask: Image.Image, name: str, most: int) -> None:
   """Refuses what the header shows to be unfit, before any decoding."""
   width, height = mask.size
   if width * height > most:
     raise DataError(
-      f"the mask {path} is {width}x{height} pixels, more than {most:,}: make "
+      f"the {name} is {width}x{height} pixels, more than {most:,}: make "
       "it as large as the photo"
     )
   if mask.mode not in (*_GREY_MODES, *_COLOR_MODES):
     raise DataError(
-      f"the mask {path} has mode {mask.mode}; a mask has one channel of 8 "
+      f"the {name} has mode {mask.mode}; it must have one channel of 8 "
       "bits: convert it, for example with "
       "`magick MASK -alpha off -colorspace Gray -depth 8 OUT.png`"
     )
   frames = getattr(mask, "n_frames", 1)
   if frames > 1:
-    raise DataError(f"the mask {path} holds {frames} images: give one")
+    raise DataError(f"the {name} holds {frames} images: give one")
 
 
-def _check_aspect(
-  mask: Image.Image, path: str | os.PathLike, size: tuple[int, int]
-) -> None:
+def _check_aspect(mask: Image.Image, name: str, size: tuple[int, int]) -> None:
   """Refuses a mask that is not the photo, larger or smaller.
 
   A pixel's difference is a matter of rounding, however small the mask.
@@ -93,38 +115,36 @@ def _check_aspect(
   )
   if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE and not rounded:
     raise DataError(
-      f"the mask {path} is {width}x{height} pixels, of another aspect than the "
+      f"the {name} is {width}x{height} pixels, of another aspect than the "
       f"photo of {photo_width}x{photo_height}: crop or draw it to match"
     )
 
 
-def _to_grey(mask: Image.Image, path: str | os.PathLike) -> Image.Image:
+def _to_grey(mask: Image.Image, name: str) -> Image.Image:
   if mask.mode in _GREY_MODES and "transparency" not in mask.info:
     return mask.convert("L")
   red, green, blue, alpha = mask.convert("RGBA").split()
   if alpha.getextrema() != (255, 255):
     raise DataError(
-      f"the mask {path} is transparent in parts, so that its weights could be "
+      f"the {name} is transparent in parts, so that its values could be "
       "its grey or its alpha: keep one, for example with `magick MASK -alpha "
       "off OUT.png` or `magick MASK -alpha extract OUT.png`"
     )
   if not red.tobytes() == green.tobytes() == blue.tobytes():
     raise DataError(
-      f"the mask {path} is coloured; a mask is grey, white where the photo "
+      f"the {name} is coloured; it must be grey, white where the photo "
       "matters: convert it, for example with "
       "`magick MASK -colorspace Gray OUT.png`"
     )
   return red
 
 
-def _resize(
-  mask: Image.Image, path: str | os.PathLike, size: tuple[int, int]
-) -> np.ndarray:
+def _resize(mask: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
   _, largest = mask.getextrema()
   if largest == 1:
     # A mask saved as 0 and 1 would be a weight of 1/255: nearly nothing.
     raise DataError(
-      f"the mask {path} holds only 0 and 1, but 255 is full weight: multiply "
+      f"the {name} holds only 0 and 1, but 255 is full weight: multiply "
       "it by 255"
     )
   height, width = size
@@ -134,10 +154,4 @@ def _resize(
     mask = mask.resize(
       (width, height), filters.BOX if shrinks else filters.BILINEAR
     )
-  weights = np.asarray(mask)
-  if not weights.any():
-    raise DataError(
-      f"empty mask: {path} has no pixel above 0; use --roi none for an "
-      "ordinary file"
-    )
-  return weights
+  return np.asarray(mask)

@@ -8,9 +8,9 @@ import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from roijax.errors import DataError, NothingFoundError
+from roijax.errors import DataError
+from roijax.roi.similarity import Similarity
 
 if TYPE_CHECKING:
   from roijax.predictor import Predictor
@@ -36,47 +36,31 @@ def predict(image: np.ndarray) -> np.ndarray:
   return _load(str(find_predictor()))(image)
 
 
-def parse(
-  image: np.ndarray, name: str, threshold: float = THRESHOLD
-) -> np.ndarray:
-  """Marks what is an object with at least a certain probability.
+def measure(
+  image: np.ndarray, name: str, text: str = "", threshold: float | None = None
+) -> Similarity:
+  """How likely each pixel is an object's, and the probability that suffices.
 
   Args:
     image: uint8 [H, W] or [H, W, 3], RGB.
     name: what to call the photo in errors.
-    threshold: the probability, in (0, 1).
-
-  Returns:
-    float32 [H, W] of zeros and ones.
+    text: what stands behind `auto:`.
+    threshold: where `text` is empty; None for the usual one.
 
   Raises:
-    NothingFoundError: nothing is found.
+    DataError: `text` is no number between 0 and 1.
     CheckpointError: the predictor's weights are missing or damaged.
   """
-  likely = predict(image)
-  inside = likely >= threshold
-  if not inside.any():
-    best = np.floor(100 * likely.max()) / 100
-    lower = f"a lower threshold, --roi auto:{best:g}, or " if best else ""
-    raise NothingFoundError(
-      f"no object found in {name}: give {lower}the region yourself, for example"
-      " --roi box:x,y,w,h, or --roi none"
-    )
-  return inside.astype(np.float32)
-
-
-def enlarge(square: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Brings a square map in [0, 1] to a photo's size.
-
-  Args:
-    square: float32 [side, side].
-    size: the photo's height and width.
-  """
-  height, width = size
-  resized = Image.fromarray(square).resize(
-    (width, height), Image.Resampling.BILINEAR
+  usual = THRESHOLD if threshold is None else threshold
+  return Similarity(
+    threshold=parse_threshold(text) if text else usual,
+    values=predict(image),
+    spec=f"auto:{text}" if text else "auto",
+    sought="object",
+    place=name,
+    quantity="probability",
+    lower="--roi-threshold " if threshold and not text else "--roi auto:",
   )
-  return np.clip(np.asarray(resized), 0, 1)
 
 
 def parse_threshold(text: str) -> float:

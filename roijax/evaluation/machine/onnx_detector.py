@@ -6,7 +6,6 @@ said: see `torchvision_layout` and `yolo_layout`.
 
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,10 @@ import numpy as np
 from roijax.errors import ConfigError, RoijaxError
 from roijax.evaluation.machine import torchvision_layout, yolo_layout
 from roijax.evaluation.machine.detections import Detections
+from roijax.onnx_file import OnnxFile, list_ports
 
 LAYOUTS = ("torchvision", "yolo")
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_TYPES = ("tensor(float)", "tensor(float16)")
 
 
 class OnnxDetector:
@@ -45,17 +45,22 @@ class OnnxDetector:
   def __init__(self, path: str | os.PathLike, layout: str | None = None):
     path = pathlib.Path(path)
     self.name = path.name
-    self._session = _open_session(path)
-    inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+    if not path.is_file():
+      raise RoijaxError(
+        f"no detector {path}: give an ONNX file, or hog or predictor;"
+        " docs/machine.md says how to export one"
+      )
+    self._network = OnnxFile(path, "roijax[detect]")
+    inputs, outputs = self._network.inputs, self._network.outputs
     self._outputs = [output.name for output in outputs]
-    found = f"{path} has the outputs {_list(outputs)}"
+    found = f"{path} has the outputs {list_ports(outputs)}"
     self.layout = _choose_layout(found, outputs, layout)
     axes = (3, 4) if self.layout == "torchvision" else (4,)
     if len(inputs) != 1 or len(inputs[0].shape) not in axes:
       needed = "[3, H, W] or " if 3 in axes else ""
       raise ConfigError(
-        f"{path} has the inputs {_list(inputs)}: the {self.layout} layout needs"
-        f" one, {needed}[1, 3, H, W]"
+        f"{path} has the inputs {list_ports(inputs)}: the {self.layout} layout"
+        f" needs one, {needed}[1, 3, H, W]"
       )
     self._input = inputs[0]
     if self._input.type not in _TYPES:
@@ -87,42 +92,7 @@ class OnnxDetector:
   def _run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
     if batch.ndim < len(self._input.shape):
       batch = batch[None]
-    batch = batch.astype(_TYPES[self._input.type], copy=False)
-    try:
-      arrays = self._session.run(None, {self._input.name: batch})
-    # onnxruntime's errors have no class of their own in common.
-    except Exception as error:
-      raise RoijaxError(
-        f"{self.name} fails on an input {list(batch.shape)}: {_first(error)}"
-      ) from error
-    return dict(zip(self._outputs, arrays, strict=True))
-
-
-def _open_session(path: pathlib.Path) -> Any:
-  if not path.is_file():
-    raise RoijaxError(
-      f"no detector {path}: give an ONNX file, or hog or predictor;"
-      " docs/machine.md says how to export one"
-    )
-  try:
-    import onnxruntime
-  except ImportError as error:
-    raise RoijaxError(
-      "ONNX detectors need onnxruntime: pip install 'roijax[detect]'"
-    ) from error
-  options = onnxruntime.SessionOptions()
-  # Errors come as exceptions; exporters' leftovers are no one's concern.
-  options.log_severity_level = 4
-  wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-  at_hand = onnxruntime.get_available_providers()
-  try:
-    return onnxruntime.InferenceSession(
-      str(path), options, providers=[name for name in wanted if name in at_hand]
-    )
-  except Exception as error:
-    raise RoijaxError(
-      f"{path} is no ONNX model that runs here: {_first(error)}"
-    ) from error
+    return self._network.run({self._input.name: batch})
 
 
 def _choose_layout(found: str, outputs: Any, wanted: str | None) -> str:
@@ -152,23 +122,3 @@ def _choose_layout(found: str, outputs: Any, wanted: str | None) -> str:
       f" output_names=[...]) nor YOLO's {yolo_layout.EXPECTED}"
     )
   return wanted or ("torchvision" if has_names else "yolo")
-
-
-def _list(ports: Any) -> str:
-  """Names and shapes, `?` where one is open."""
-  return ", ".join(
-    "{} [{}]".format(
-      port.name,
-      ", ".join(
-        str(side) if isinstance(side, int) else "?" for side in port.shape or ()
-      ),
-    )
-    for port in ports
-  )
-
-
-def _first(error: BaseException) -> str:
-  """The first line, without onnxruntime's own prefix."""
-  line = (str(error).splitlines() or [""])[0]
-  line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", line)
-  return line or type(error).__name__

@@ -20,6 +20,7 @@ from roijax.evaluation.rows import OURS, Codec
 from roijax.evaluation.run import check_writable, default_folder
 from roijax.metrics.psnr import region
 from roijax.roi import coco
+from roijax.roi.choices import NO_CHOICES, Choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Settings:
     data_dir: where prepared datasets lie.
     roi: a spec for every photo's region (see `roijax.roi.spec.parse_roi`);
       None for what is annotated. `none` and `all` code without a region.
+    choices: what the spec goes by.
     qualities: None for four over the checkpoint's range.
     background: the importance of the background, in (0, 1].
     limit: only the first so many photos that are scored.
@@ -49,6 +51,7 @@ class Settings:
   annotations: str | None = None
   data_dir: str | None = None
   roi: str | None = None
+  choices: Choices = NO_CHOICES
   qualities: Sequence[float] | None = None
   background: float = DEFAULT_BACKGROUND
   limit: int | None = None
@@ -142,7 +145,12 @@ def open_task(settings: Settings) -> tuple[Judge, Scenes]:
   )
   source = open_source(settings.data, settings.data_dir)
   scenes = Scenes(
-    source, path, annotations, roi=settings.roi, limit=settings.limit
+    source,
+    path,
+    annotations,
+    roi=settings.roi,
+    choices=settings.choices,
+    limit=settings.limit,
   )
   return judge, scenes
 

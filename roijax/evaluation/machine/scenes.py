@@ -20,6 +20,7 @@ from roijax.data.photo import Source
 from roijax.data.sources import JoinedSource
 from roijax.errors import ConfigError, DataError
 from roijax.roi import coco
+from roijax.roi.choices import NO_CHOICES, Choices
 from roijax.roi.spec import find_roi
 
 # Words for "no region".
@@ -53,6 +54,7 @@ class Scenes:
     annotations: what it holds.
     roi: a spec for every photo (see `roijax.roi.spec.parse_roi`); None for
       what is annotated.
+    choices: what the spec goes by.
     limit: only the first so many that are scored.
 
   Attributes:
@@ -73,12 +75,13 @@ class Scenes:
     annotations: coco.Annotations,
     *,
     roi: str | None = None,
+    choices: Choices = NO_CHOICES,
     limit: int | None = None,
   ):
     if limit is not None and limit < 1:
       raise ConfigError(f"limit {limit} leaves no photo: at least 1")
     self._source, self._path, self._annotations = source, path, annotations
-    self._roi, self._limit = roi, limit
+    self._roi, self._choices, self._limit = roi, choices, limit
     self.left_out: dict[str, list[str]] = {}
     self._places = [
       (part, index, name)
@@ -143,7 +146,7 @@ class Scenes:
     if self._roi in UNIFORM_SPECS:
       roi = None
     elif self._roi is not None:
-      roi = find_roi(self._roi, size, name, image)
+      roi = find_roi(self._roi, size, name, image, self._choices)
     return Scene(name, image, truth, roi)
 
   def _nothing_fits(self) -> str:

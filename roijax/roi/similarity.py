@@ -1,0 +1,97 @@
+"""Soft maps that a threshold cuts into a region: measured, or from a file.
+
+The text-controlled mask of Jin et al. (arXiv 2507.00373, section on mask
+acquisition) is M = 1 where the similarity p of phrase and pixel is above tau,
+with tau = 0.85. Here a pixel that reaches tau is inside, as with `auto`.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from PIL import Image
+
+from roijax.errors import NothingFoundError
+from roijax.roi import file
+
+TAU = 0.85
+"""The paper's threshold, for cosines of embeddings and for files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarity:
+  """A map that is cut at a threshold.
+
+  Attributes:
+    values: float32 [H, W] in [0, 1].
+    threshold: pixels that reach it are inside.
+    spec: what measured it, for pictures.
+    sought: what it looks for, for errors.
+    place: where, likewise.
+    quantity: what `values` are, likewise.
+    lower: what a user writes for a lower threshold, up to the number.
+  """
+
+  values: np.ndarray
+  threshold: float
+  spec: str
+  sought: str
+  place: str
+  quantity: str = "similarity"
+  lower: str = "--roi-threshold "
+
+  def cut(self) -> np.ndarray:
+    """Marks what reaches the threshold.
+
+    Returns:
+      float32 [H, W] of zeros and ones.
+
+    Raises:
+      NothingFoundError: nothing does; the line names the highest value.
+    """
+    inside = self.values >= self.threshold
+    if not inside.any():
+      raise NothingFoundError(self._explain(float(self.values.max())))
+    return inside.astype(np.float32)
+
+  def _explain(self, highest: float) -> str:
+    # Rounded down: the number has to work as a threshold.
+    within = math.floor(100 * highest) / 100
+    lower = f"a lower threshold, {self.lower}{within:g}, or " if within else ""
+    told = math.floor(10000 * highest) / 10000
+    return (
+      f"no {self.sought} found in {self.place}: the highest {self.quantity} is"
+      f" {told:g}, below {self.threshold:g}; give {lower}the region yourself,"
+      " for example --roi box:x,y,w,h, or --roi none"
+    )
+
+
+def read(path: str, size: tuple[int, int], threshold: float) -> Similarity:
+  """Reads a map that some other program measured.
+
+  Args:
+    path: an image whose grey, 0 to 255, is a similarity of 0 to 1; what
+      `roijax.roi.file.read_map` refuses is refused.
+    size: the photo's height and width, to which it is resized before the cut.
+    threshold: see `Similarity`.
+
+  Raises:
+    DataError: it cannot be read, or is no such image.
+  """
+  values = file.read_map(path, size, "similarity map")
+  return Similarity(values, threshold, f"sim:{path}", "region", path)
+
+
+def resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """Brings a map in [0, 1] to a photo's size, bilinearly.
+
+  Args:
+    values: float32 [h, w].
+    size: the photo's height and width; a smaller one is averaged over the
+      widened triangle, as Pillow does.
+  """
+  height, width = size
+  resized = Image.fromarray(values).resize(
+    (width, height), Image.Resampling.BILINEAR
+  )
+  return np.clip(np.asarray(resized), 0, 1)
