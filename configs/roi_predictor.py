@@ -63,7 +63,9 @@ def _base() -> ConfigDict:
       start_from="",
     )
   )
-  config.eval = ConfigDict(dict(data="coco_roi:val", thresholds=(0.2, 0.5)))
+  config.eval = ConfigDict(
+    dict(data="coco_roi:val", thresholds=(0.2, 0.3, 0.5))
+  )
   return config
 
 

@@ -251,13 +251,13 @@ def test_nothing_found_is_one_line_that_names_a_lower_threshold(
   auto, monkeypatch
 ):
   image = np.zeros((4, 5, 3), np.uint8)
-  likely = np.full((4, 5), 0.31, np.float32)
+  likely = np.full((4, 5), 0.215, np.float32)
   monkeypatch.setattr(predictor, "predict", lambda _: likely)
   with pytest.raises(
-    DataError, match=r"no object found in a\.jpg.*auto:0\.31, or"
+    DataError, match=r"no object found in a\.jpg.*auto:0\.21, or"
   ):
     parse_roi("auto", (4, 5), "a.jpg", image)
-  with pytest.raises(DataError, match=r"--roi-threshold 0\.31, or"):
+  with pytest.raises(DataError, match=r"--roi-threshold 0\.21, or"):
     parse_roi("auto", (4, 5), "a.jpg", image, Choices(0.4))
   likely[:] = 0.001
   with pytest.raises(DataError, match="give the region yourself"):

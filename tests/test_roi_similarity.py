@@ -1,5 +1,6 @@
 """Similarity maps from files, what users choose, categories by phrase."""
 
+import dataclasses
 import json
 
 import coco_photos
@@ -292,3 +293,20 @@ def test_all_panels_together_fit_the_longest_side():
   height, width, _ = drawn.shape
   assert height == 3 * round(1000 * LONGEST_SIDE / 3000)
   assert abs(height - LONGEST_SIDE) <= 3 and width < 1600
+
+
+def test_holes_are_filled_and_specks_dropped_where_that_is_asked_for():
+  values = np.zeros((20, 20), np.float32)
+  values[2:12, 2:12] = 1
+  values[5:7, 5:7] = 0
+  values[15:18, 15:17] = 1
+  values[0, 19] = 1
+  found = similarity.Similarity(values, 0.5, "auto", "object", "a photo")
+  np.testing.assert_array_equal(found.cut(), values)
+  expected = values.copy()
+  expected[5:7, 5:7] = 1
+  # Six pixels are a twentieth of a hundred; one is not.
+  expected[0, 19] = 0
+  tidied = dataclasses.replace(found, tidy=True).cut()
+  np.testing.assert_array_equal(tidied, expected)
+  assert tidied.dtype == np.float32

@@ -32,7 +32,8 @@ def measure(predictor: Predictor, source: Source) -> dict:
 
   Returns:
     `rows`, one a guess and setting: mIoU there, and the guess's best threshold
-    on these photos with its mIoU; and `photos`, the predictor's IoU at 0.5.
+    on these photos with its mIoU; and `photos`, the predictor's IoU at its own
+    threshold.
   """
   rows, photos = [], {}
   for name, (guess, settings) in make_guesses(predictor).items():

@@ -16,6 +16,7 @@ from roijax.evaluation.rate_distortion import default_qualities
 from roijax.metrics.bd_rate import bd_psnr
 from roijax.metrics.psnr import psnr, psnr_roi
 from roijax.predictor import Predictor
+from roijax.roi.similarity import tidy_mask
 
 # Photos that are nearly all region, or have nearly none, show nothing.
 SHARES = (0.02, 0.8)
@@ -74,7 +75,8 @@ def _draw_masks(predictor, image, truth) -> dict[str, np.ndarray | None]:
     soft = guess(image)
     for name, threshold in settings.items():
       # Saliency's weights are soft by nature, and coded as they are.
-      masks[name] = soft if name == "saliency" else soft >= threshold
+      mask = soft if name == "saliency" else soft >= threshold
+      masks[name] = tidy_mask(mask) if name.startswith("auto") else mask
   return {**masks, "none": None}
 
 

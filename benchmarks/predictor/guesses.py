@@ -6,6 +6,7 @@ import numpy as np
 
 from roijax.errors import DataError
 from roijax.roi import saliency, shapes
+from roijax.roi.predictor import THRESHOLD
 
 Guess = Callable[[np.ndarray], np.ndarray]
 
@@ -35,7 +36,10 @@ def make_guesses(predictor: Guess) -> dict[str, tuple[Guess, dict[str, float]]]:
   """Each guess with the settings that people would take it at."""
   center = 1 - shapes.CENTER_SEMI_AXIS
   return {
-    "predictor": (predictor, {"auto:0.2": 0.2, "auto": 0.5}),
+    "predictor": (
+      predictor,
+      {"auto:0.2": 0.2, "auto": THRESHOLD, "auto:0.5": 0.5},
+    ),
     "saliency": (guess_saliency, {"saliency": 0.5}),
     "ellipse": (guess_ellipse, {"center": center}),
   }

@@ -96,7 +96,7 @@ RoiThreshold = Annotated[
     "--roi-threshold",
     metavar="T",
     help="Where to cut text:, sim: and auto, between 0 and 1. When absent:"
-    " 0.85, of CLIPSeg 0.4, of auto 0.5.",
+    " 0.85, of CLIPSeg 0.4, of auto 0.3.",
   ),
 ]
 TextModel = Annotated[

@@ -10,10 +10,13 @@ import math
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from roijax.errors import NothingFoundError
 from roijax.roi import file
 
+SPECK = 0.05
+"""Pieces smaller than this share of the largest one are specks."""
 TAU = 0.85
 """The paper's threshold, for cosines of embeddings and for files."""
 
@@ -30,6 +33,7 @@ class Similarity:
     place: where, likewise.
     quantity: what `values` are, likewise.
     lower: what a user writes for a lower threshold, up to the number.
+    tidy: whether holes are filled and specks dropped.
   """
 
   values: np.ndarray
@@ -39,6 +43,7 @@ class Similarity:
   place: str
   quantity: str = "similarity"
   lower: str = "--roi-threshold "
+  tidy: bool = False
 
   def cut(self) -> np.ndarray:
     """Marks what reaches the threshold.
@@ -52,6 +57,7 @@ class Similarity:
     inside = self.values >= self.threshold
     if not inside.any():
       raise NothingFoundError(self._explain(float(self.values.max())))
+    inside = tidy_mask(inside) if self.tidy else inside
     return inside.astype(np.float32)
 
   def _explain(self, highest: float) -> str:
@@ -64,6 +70,19 @@ class Similarity:
       f" {told:g}, below {self.threshold:g}; give {lower}the region yourself,"
       " for example --roi box:x,y,w,h, or --roi none"
     )
+
+
+def tidy_mask(inside: np.ndarray) -> np.ndarray:
+  """Fills the holes of a bool mask [H, W], and drops its specks."""
+  filled = ndimage.binary_fill_holes(inside)
+  pieces, count = ndimage.label(filled)
+  if count < 2:
+    return filled
+  areas = np.bincount(pieces.ravel())
+  # Piece 0 is what lies outside.
+  kept = areas >= SPECK * areas[1:].max()
+  kept[0] = False
+  return kept[pieces]
 
 
 def read(path: str, size: tuple[int, int], threshold: float) -> Similarity:

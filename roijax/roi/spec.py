@@ -42,7 +42,7 @@ SPELLINGS = {
   "person": "people, whole or below their faces (OpenCV)",
   "saliency": "what stands out, with soft weights (OpenCV)",
   "auto": "objects, by a trained network",
-  "auto:0.2": "the same, from a probability of 0.2 on, not 0.5",
+  "auto:0.2": "the same, from a probability of 0.2 on, not 0.3",
   "center": "an ellipse over the middle quarter",
   "all": "everything: an ordinary file",
   "none": "nothing: the same ordinary file",
