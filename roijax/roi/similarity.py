@@ -7,6 +7,7 @@ with tau = 0.85. Here a pixel that reaches tau is inside, as with `auto`.
 
 import dataclasses
 import math
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -74,8 +75,8 @@ class Similarity:
 
 def tidy_mask(inside: np.ndarray) -> np.ndarray:
   """Fills the holes of a bool mask [H, W], and drops its specks."""
-  filled = ndimage.binary_fill_holes(inside)
-  pieces, count = ndimage.label(filled)
+  filled = np.asarray(ndimage.binary_fill_holes(inside), bool)
+  pieces, count = cast(tuple[np.ndarray, int], ndimage.label(filled))
   if count < 2:
     return filled
   areas = np.bincount(pieces.ravel())
