@@ -221,10 +221,10 @@ def _core(window, factor):
   return there, here
 
 
-def _pool(values: np.ndarray) -> np.ndarray:
-  """Means over the pixels of each latent."""
-  rows, columns = (side // STRIDE for side in values.shape)
-  cells = values.reshape(rows, STRIDE, columns, STRIDE)
+def _pool(values: np.ndarray, stride: int = STRIDE) -> np.ndarray:
+  """Means over the pixels of each latent, or of cells of another stride."""
+  rows, columns = (side // stride for side in values.shape)
+  cells = values.reshape(rows, stride, columns, stride)
   return cells.mean(axis=(1, 3))
 
 
@@ -239,3 +239,17 @@ def pool_map(roi: np.ndarray) -> np.ndarray:
   """
   sides = [side * STRIDE for side in latent_size(*roi.shape)]
   return _pool(pad_edges(roi.astype(np.float32), *sides))
+
+
+def pool_mask(roi: np.ndarray, stride: int) -> np.ndarray:
+  """The mask that a file holds: cells of which the region has at least half.
+
+  Args:
+    roi: float [H, W] in [0, 1].
+    stride: pixels on a cell's side; beyond the photo its edges are repeated.
+
+  Returns:
+    bool [ceil(H / stride), ceil(W / stride)].
+  """
+  sides = [-(-side // stride) * stride for side in roi.shape]
+  return _pool(pad_edges(roi.astype(np.float32), *sides), stride) >= 0.5
