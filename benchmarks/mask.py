@@ -81,7 +81,7 @@ def count_start(source) -> np.ndarray:
 def main() -> int:
   """Runs the command; returns its exit code."""
   parser = argparse.ArgumentParser(
-    prog="python -m benchmarks.mask", description=__doc__.splitlines()[0]
+    prog="python -m benchmarks.mask", description="What a mask costs."
   )
   parser.add_argument("--data", default="coco_roi:val")
   parser.add_argument("--data_dir", default="data_dir")

@@ -114,6 +114,11 @@ def encode_mask(mask: np.ndarray) -> bytes:
   return words.rstrip(b"\x00").ljust(2, b"\x00")
 
 
+def mask_size(height: int, width: int, stride: int) -> tuple[int, int]:
+  """Rows and columns of the cells that touch a photo of so many pixels."""
+  return -(-height // stride), -(-width // stride)
+
+
 def find_contexts(mask: np.ndarray) -> np.ndarray:
   """The context of every cell, uint8 like the mask; beyond its edges is 0."""
   height, width = mask.shape
