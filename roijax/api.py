@@ -44,6 +44,7 @@ class Info:
     background: the importance outside the region that it worked with.
     bytes: of the whole file.
     coded_bytes: of its streams.
+    mask_bytes: of the mask that its decoder composites by; None without one.
     groups: how many streams there are.
     boundary: entries in the list of close calls.
     boxes: the kind of each box and its bytes in the file.
@@ -60,6 +61,7 @@ class Info:
   background: float
   bytes: int
   coded_bytes: int
+  mask_bytes: int | None
   groups: int
   boundary: int
   boxes: dict[str, int]
@@ -220,6 +222,7 @@ def inspect(data: bytes) -> Info:
     background=header.background,
     bytes=len(data),
     coded_bytes=found.coded_bytes,
+    mask_bytes=None if found.mask is None else len(found.mask),
     groups=len(found.streams),
     boundary=len(found.boundary),
     boxes={box.kind: box.size or 0 for box in found.boxes},

@@ -2,7 +2,7 @@
 
     photo, roi --tiling.transform--> y --walk: hyper_analyse, round--> z
                                       \\--walk: tables, round--> symbols, file
-    file --walk--> y_hat, h --tiling.synthesise--> photo
+    file --walk--> y_hat, h [, mask] --tiling.synthesise--> photo
 
 Where each part runs is told in `programs`.
 """
@@ -193,6 +193,7 @@ class Codec:
       _part(progress, 0.0, 0.5),
     )
     walk = self._walk(header, count_bits)
+    mask = walk.write_mask(roi)
     direction = Encoding(walk, y, pooled)
     walk.run(direction, _part(progress, 0.5, 1.0))
     data = container.write(
@@ -202,6 +203,7 @@ class Codec:
         streams=tuple(direction.streams),
         symbols_crc=walk.symbols_crc,
         boxes=tuple(boxes),
+        mask=mask,
       )
     )
     return data, header, walk, len(direction.boundary)
@@ -267,6 +269,7 @@ class Codec:
       _quality(header),
       dims if header.grey else (*dims, 3),
       _part(progress, 0.5, 1.0),
+      walk.mask,
     )
 
   def measure_cells(
@@ -308,6 +311,7 @@ class Codec:
       )
     check_pixels(header, max_pixels)
     walk = self._walk(header, count_bits)
+    walk.read_mask(found.mask)
     direction = Decoding(walk, found)
     try:
       walk.run(direction, progress)

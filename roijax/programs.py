@@ -58,6 +58,7 @@ class Programs:
   Attributes:
     entropy_params: the float64 parameters of what selects tables, NumPy.
     halo: the flow's.
+    mask_stride: likewise; 0 unless decoders need a mask.
   """
 
   def __init__(
@@ -73,6 +74,7 @@ class Programs:
     """
     self._model = model
     self.halo = model.halo
+    self.mask_stride = model.mask_stride if model.mask_in_file else 0
     on_cpu = jax.default_backend() == "cpu"
     self._executables = executables if on_cpu else None
     # Not `jnp.asarray`, which compiles a copy for every shape.
@@ -113,9 +115,13 @@ class Programs:
     """`Flow.hyper_analyse` of float32 arrays."""
     return self._run(Flow.hyper_analyse, y, pooled)
 
-  def synthesise(self, y_hat, h, quality) -> np.ndarray:
-    """`Flow.synthesise` of float32 arrays."""
-    return self._run(Flow.synthesise, y_hat, h, quality)
+  def synthesise(self, y_hat, h, quality, mask=None) -> np.ndarray:
+    """`Flow.synthesise` of float32 arrays; a mask's name picks a program."""
+    arguments = (self._params, y_hat, h, quality)
+    if isinstance(mask, str):
+      return self._call(Flow.synthesise, (mask,), arguments)
+    arguments = arguments if mask is None else (*arguments, mask)
+    return self._call(Flow.synthesise, (), arguments)
 
   def estimate_bits(self, z_hat, y_hat) -> tuple[np.ndarray, np.ndarray]:
     """`Flow.estimate_bits` of float32 arrays."""

@@ -1,7 +1,7 @@
 """The transforms on photos of any size, at a few fixed sizes.
 
     photo --windows that overlap--> transform --> y, each latent once
-    y_hat, h --windows that overlap--> synthesise --> photo
+    y_hat, h [, mask] --windows that overlap--> synthesise --> photo
 
 A photo of at most 16 cells of 64 pixels on a side is one window. A larger one
 is covered by windows of 16 cells that overlap; each gives what lies at least a
@@ -17,7 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from roijax.coding import groups
+from roijax.coding.mask import mask_size
 from roijax.errors import DataError
+from roijax.models.flow import BACKGROUND, FOREGROUND
 from roijax.programs import Programs
 
 CELL = groups.CELL
@@ -173,6 +175,7 @@ def synthesise(
   quality: np.ndarray,
   dims: tuple[int, ...],
   progress: Callable[[float], None] | None = None,
+  mask: np.ndarray | None = None,
 ) -> np.ndarray:
   """The photo that latents stand for.
 
@@ -183,6 +186,7 @@ def synthesise(
     quality: float32 [1].
     dims: (H, W, 3), or (H, W) for a grey photo.
     progress: called with the share that is done.
+    mask: bool, from `pool_mask`, for programs that need one.
 
   Returns:
     uint8 of `dims`.
@@ -196,6 +200,7 @@ def synthesise(
       pad_zeros(y_hat[place], *sides)[None],
       pad_zeros(h[place], *sides)[None],
       quality,
+      None if mask is None else _cut_mask(mask, window, programs.mask_stride),
     )[0]
     there, here = _core(window, CELL)
     target = out[there]
@@ -206,6 +211,17 @@ def synthesise(
     if progress is not None:
       progress((number + 1) / len(windows))
   return out
+
+
+def _cut_mask(mask: np.ndarray, window: Window, stride: int):
+  """What a window sees of the mask; where it is all alike, by name."""
+  factor = CELL // stride
+  place = scale(window.rows, factor), scale(window.columns, factor)
+  seen = mask[place]
+  if seen.all() or not seen.any():
+    return FOREGROUND if seen.any() else BACKGROUND
+  sides = [cells * factor for cells in window.canvas]
+  return pad_edges(seen.astype(np.float32), *sides)[None, ..., None]
 
 
 def _core(window, factor):
@@ -221,10 +237,10 @@ def _core(window, factor):
   return there, here
 
 
-def _pool(values: np.ndarray) -> np.ndarray:
-  """Means over the pixels of each latent."""
-  rows, columns = (side // STRIDE for side in values.shape)
-  cells = values.reshape(rows, STRIDE, columns, STRIDE)
+def _pool(values: np.ndarray, stride: int = STRIDE) -> np.ndarray:
+  """Means over the pixels of each latent, or of cells of another stride."""
+  rows, columns = (side // stride for side in values.shape)
+  cells = values.reshape(rows, stride, columns, stride)
   return cells.mean(axis=(1, 3))
 
 
@@ -239,3 +255,18 @@ def pool_map(roi: np.ndarray) -> np.ndarray:
   """
   sides = [side * STRIDE for side in latent_size(*roi.shape)]
   return _pool(pad_edges(roi.astype(np.float32), *sides))
+
+
+def pool_mask(roi: np.ndarray, stride: int) -> np.ndarray:
+  """The mask that a file holds: cells of which the region has at least half.
+
+  Args:
+    roi: float [H, W] in [0, 1].
+    stride: pixels on a cell's side; beyond the photo its edges are repeated.
+
+  Returns:
+    bool [ceil(H / stride), ceil(W / stride)].
+  """
+  height, width = roi.shape
+  sides = [side * stride for side in mask_size(height, width, stride)]
+  return _pool(pad_edges(roi.astype(np.float32), *sides), stride) >= 0.5

@@ -1,5 +1,6 @@
 """The entropy model's walk over a photo's latents, for both directions.
 
+    where the decoder needs one:  mask <-> its code
     for each group:  z symbols <-> stream
                      hyper_synthesise, float64 on the CPU
       for each pass: tables_at(h, y_hat) --> table of each latent
@@ -16,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from roijax.coding import coder, container, groups
+from roijax.coding.mask import decode_mask, encode_mask, mask_size
 from roijax.coding.tables import Tables
 from roijax.errors import BitstreamError
 from roijax.models.flow import Flow
@@ -25,6 +27,7 @@ from roijax.tiling import (
   latent_size,
   pad_edges,
   pad_zeros,
+  pool_mask,
   scale,
 )
 
@@ -69,6 +72,7 @@ class Walk:
     cells: bits of each position of y by the tables, z's spread evenly over
       its group; None unless asked for.
     symbols_crc: of all symbols so far.
+    mask: bool, cells of the foreground; None where decoders need none.
   """
 
   def __init__(
@@ -92,6 +96,7 @@ class Walk:
     self.h: np.ndarray | None = None
     self.cells = np.zeros(dims) if count_bits else None
     self.symbols_crc = 0
+    self.mask: np.ndarray | None = None
 
   def run(
     self,
@@ -143,6 +148,45 @@ class Walk:
 
   def _note(self, symbols: np.ndarray) -> None:
     self.symbols_crc = container.symbols_crc([symbols], self.symbols_crc)
+
+  def write_mask(self, roi: np.ndarray | None) -> bytes | None:
+    """The code of a region's mask, for weights whose decoder needs it.
+
+    Args:
+      roi: float [H, W] in [0, 1]; None is ones.
+    """
+    stride = self.programs.mask_stride
+    if not stride:
+      return None
+    if roi is None:
+      self.mask = np.ones(mask_size(*self.size, stride), np.bool_)
+    else:
+      self.mask = pool_mask(roi, stride)
+    self._note(self.mask)
+    return encode_mask(self.mask)
+
+  def read_mask(self, data: bytes | None) -> None:
+    """Takes the mask of a file.
+
+    Args:
+      data: its code, if there is one.
+
+    Raises:
+      BitstreamError: it is damaged, missing, or there for nothing.
+    """
+    stride = self.programs.mask_stride
+    if not stride:
+      if data is not None:
+        raise BitstreamError(
+          "the file is damaged: it has a mask, and its weights take none"
+        )
+      return
+    if data is None:
+      raise BitstreamError(
+        "the file is damaged: it has no mask, which its weights need"
+      )
+    self.mask = decode_mask(data, *mask_size(*self.size, stride))
+    self._note(self.mask)
 
   def estimate_bits(self) -> float:
     """Bits of what was walked by the float likelihoods."""

@@ -1,5 +1,6 @@
 """Regions on the command line, and what `roijax info` tells of files."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -172,6 +173,24 @@ def test_info_lists_boxes_with_their_sizes(roijax):
   coded = sum(told["streams"])
   assert told["overhead_bytes"] + coded + box["stored_bytes"] == told["bytes"]
   assert "box exif" in roijax("info", "--brief", "a.roij")[1]
+
+
+def test_info_tells_what_the_mask_of_two_decoders_costs(roijax):
+  _compress(roijax)
+  found = container.read(pathlib.Path("a.roij").read_bytes())
+  assert (
+    json.loads(roijax("info", "--brief", "--json", "a.roij")[1])["mask_bytes"]
+    is None
+  )
+  made = dataclasses.replace(found, mask=b"thirty-three bytes of a mask code")
+  pathlib.Path("a.roij").write_bytes(container.write(made))
+  told = json.loads(roijax("info", "--brief", "--json", "a.roij")[1])
+  assert told["mask_bytes"] == 33
+  assert told["overhead_bytes"] + sum(told["streams"]) + 33 == told["bytes"]
+  out = roijax("info", "--brief", "a.roij")[1]
+  assert (
+    f"mask              33 bytes ({8 * 33 / WIDTH / HEIGHT:.4f} bpp)" in out
+  )
 
 
 def test_a_kept_mask_splits_the_bits(roijax):

@@ -50,6 +50,7 @@ def _containers(draw):
     tuple(draw(stream) for _ in range(count)),
     draw(st.integers(0, 2**32 - 1)),
     tuple(Box(kind, draw(st.binary(max_size=60))) for kind in sorted(kinds)),
+    draw(st.none() | st.binary(max_size=60)),
   )
 
 
@@ -102,6 +103,30 @@ def test_bytes_are_those_of_the_format():
     b"\x00" + bytes(4)
   )
   assert container.write(one) == with_crc(expected)
+
+
+def test_a_mask_lies_between_boxes_and_streams_behind_a_flag_of_its_own():
+  for mask in (b"\x01", b"cells", b""):
+    box = (Box("alpha", b"PNG"),)
+    one = Container(HEADER, (), (b"data",), 0, box, mask)
+    expected = (
+      b"ROIJ\x01\x01\x02\x03\x04\x05\x06\x07\x08"
+      b"\x80\x06\x80\x04\x60\x40\x0c"
+      b"\x01\x03\x03PNG" + bytes([len(mask)]) + mask + b"\x01data" + bytes(4)
+    )
+    assert container.write(one) == with_crc(expected)
+    assert container.read(with_crc(expected)).mask == mask
+    assert one.coded_bytes == 4
+  for end in range(len(expected)):
+    with pytest.raises(BitstreamError):
+      container.read(with_crc(expected[:end]))
+
+
+def test_flags_that_nobody_knows_raise():
+  start = b"ROIJ\x01" + bytes(8) + b"\x01\x01\x00\x01"
+  for flags in (16, 24, 128):
+    with pytest.raises(BitstreamError, match="flags that this one does not"):
+      container.read(with_crc(start + bytes([flags]) + b"\x00" + bytes(4)))
 
 
 def test_overhead_of_a_photo_stays_below_32_bytes():

@@ -46,7 +46,12 @@ ALLOWED = {
   "roijax.data": {"roijax.roi", *LOW},
   # The version stands on the cards.
   "roijax.weights": {"roijax", "roijax.coding", "roijax.entropy", *LOW},
-  "roijax.tiling": {"roijax.coding", "roijax.programs", *LOW},
+  "roijax.tiling": {
+    "roijax.coding",
+    "roijax.models.flow",
+    "roijax.programs",
+    *LOW,
+  },
   "roijax.walk": {
     "roijax.coding",
     "roijax.models",
@@ -77,6 +82,7 @@ ALLOWED = {
   "roijax.programs": {"roijax.executables", "roijax.models"},
   "roijax.executables": set(LOW),
   "roijax.training": {
+    "roijax.coding.mask",
     "roijax.data",
     "roijax.losses",
     "roijax.metrics",

@@ -69,8 +69,9 @@ def _trunk(name):
   return {"name": name, "channels": 6}
 
 
-def _ggm(name, hyper):
-  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+def _ggm(name, hyper, system="ggm", **more):
+  file = load_config_file(ROOT / "configs" / f"{system}.py")
+  config = file.get_config("smoke")
   sizes = {
     "trunk": _trunk(name),
     "hyper": hyper,
@@ -79,7 +80,7 @@ def _ggm(name, hyper):
     "hyper_channels": 4,
     "hyper_features": 8,
   }
-  return build_model("ggm", {**config.model.to_dict(), **sizes})
+  return build_model(system, {**config.model.to_dict(), **sizes, **more})
 
 
 def _swin():
@@ -97,8 +98,11 @@ def _swin():
     lambda: _ggm("patchify", "depthwise"),
     lambda: _ggm("residual_gdn", "convolutional"),
     _swin,
+    lambda: _ggm(
+      "patchify", "depthwise", "implicit", composite="predicted", mask_stride=8
+    ),
   ],
-  ids=["patchify", "residual_gdn", "st_gdn"],
+  ids=["patchify", "residual_gdn", "st_gdn", "predicted mask"],
 )
 def test_a_halo_is_more_than_the_transforms_see(build):
   model = build()

@@ -31,7 +31,7 @@ MAX_PIXELS = 1 << 27
 """What readers let in when they are not asked for more."""
 
 _CRC_BYTES = 4
-_GREY, _BOUNDARY, _BOXES = 1, 2, 4
+_GREY, _BOUNDARY, _BOXES, _MASK = 1, 2, 4, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,8 @@ class Container:
       `groups.split_groups`), of whole words of four bytes.
     symbols_crc: checksum of the decoded symbols, see `symbols_crc`.
     boxes: what travels beside the photo, see `boxes.Box`.
+    mask: the mask's code (see `mask`), where the weights' decoder composites
+      by a mask; None for all others.
   """
 
   header: Header
@@ -108,6 +110,7 @@ class Container:
   streams: tuple[bytes, ...]
   symbols_crc: int
   boxes: tuple[Box, ...] = ()
+  mask: bytes | None = None
 
   @property
   def coded_bytes(self) -> int:
@@ -192,11 +195,15 @@ def write(container: Container) -> bytes:
     _GREY * header.grey
     | _BOUNDARY * bool(container.boundary)
     | _BOXES * bool(container.boxes)
+    | _MASK * (container.mask is not None)
   )
   if container.boundary:
     _write_boundary(out, container.boundary)
   if container.boxes:
     boxes_module.write(out, container.boxes)
+  if container.mask is not None:
+    put_varint(out, len(container.mask))
+    out += container.mask
   for stream in container.streams:
     words, rest = divmod(len(stream), WORD)
     if rest:
@@ -241,13 +248,14 @@ def read(data: bytes) -> Container:
     cursor.byte(),
   )
   flags = cursor.byte()
-  if flags >= 2 * _BOXES:
+  if flags >= 2 * _MASK:
     raise BitstreamError(
       "this .roij file is damaged, or of a newer roijax: it has flags that "
       "this one does not know"
     )
   boundary = _read_boundary(cursor) if flags & _BOUNDARY else ()
   packed = boxes_module.read(cursor) if flags & _BOXES else ()
+  mask = cursor.take(cursor.varint()) if flags & _MASK else None
   # Sizes are judged before the streams that they imply are counted.
   header = Header(*fields, grey=bool(flags & _GREY))
   streams = tuple(
@@ -265,7 +273,7 @@ def read(data: bytes) -> Container:
       "not belong to it"
     )
   opened = boxes_module.open_all(packed)
-  return Container(header, boundary, streams, crc, opened)
+  return Container(header, boundary, streams, crc, opened, mask)
 
 
 def _write_boundary(out: bytearray, boundary) -> None:

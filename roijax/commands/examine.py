@@ -111,7 +111,8 @@ def _fields(job: Job, data: bytes, content: "Container") -> Record:
     box.kind: {"bytes": len(box.data), "stored_bytes": box.size}
     for box in content.boxes
   }
-  boxed = sum(box.size or 0 for box in content.boxes)
+  beside = sum(box.size or 0 for box in content.boxes)
+  mask_bytes = None if content.mask is None else len(content.mask)
   return {
     "input": job.name,
     "bytes": len(data),
@@ -129,8 +130,11 @@ def _fields(job: Job, data: bytes, content: "Container") -> Record:
     "background_code": header.background_code,
     "boundary_entries": len(content.boundary),
     "streams": [len(stream) for stream in content.streams],
+    "mask_bytes": mask_bytes,
     "boxes": boxes,
-    "overhead_bytes": len(data) - content.coded_bytes - boxed,
+    "overhead_bytes": (
+      len(data) - content.coded_bytes - (mask_bytes or 0) - beside
+    ),
     "symbols_checksum": f"{content.symbols_crc:08x}",
     "file_checksum": data[-4:][::-1].hex(),
     "notes": [],
@@ -141,6 +145,9 @@ def print_record(record: Record) -> None:
   """Prints a record for people, the map of bits last."""
   for name, value in _lines(record).items():
     print(f"{name:<18}{value}")
+  if record["mask_bytes"] is not None:
+    share = 8 * record["mask_bytes"] / (record["width"] * record["height"])
+    print(f"{'mask':<18}{record['mask_bytes']:,} bytes ({share:.4f} bpp)")
   for kind, box in record["boxes"].items():
     inflated = (
       f", {box['bytes']:,} inflated"

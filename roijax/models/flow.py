@@ -4,7 +4,7 @@
                                     |                                |
                                     Q <-- prior <-- context <-- h <--+
                                     |                   (hyper_synthesis)
-                                  y_hat / gain, h --synthesis--> x_hat
+                            y_hat / gain, h [, mask] --synthesis--> x_hat
 
 Training calls the module; coding calls its methods one after the other, on
 the same weights. From y on everything is float32 (float64 when coding), and
@@ -25,7 +25,32 @@ from roijax.entropy.grid import select_tables
 from roijax.entropy.priors import Parameters, Prior
 from roijax.layers.gain import Gain
 from roijax.ops.quantize import add_noise, round_centred, round_ste
-from roijax.ops.resample import average_pool
+from roijax.ops.resample import average_pool, threshold_cells
+
+FOREGROUND, BACKGROUND = "foreground", "background"
+"""A mask that is the same everywhere."""
+
+Mask = Float[Array, "B p q 1"] | str | None
+
+
+class Layers(NamedTuple):
+  """What two decoders make of one latent.
+
+  Attributes:
+    foreground: [B, H, W, 3], not clipped.
+    background: likewise.
+    share: the foreground's share of every pixel [B, H, W, 1].
+    logits: of the mask, where the decoder predicts it [B, p, q, 1].
+  """
+
+  foreground: Array
+  background: Array
+  share: Array
+  logits: Array | None = None
+
+  def join(self) -> Array:
+    """The composite."""
+    return self.share * self.foreground + (1 - self.share) * self.background
 
 
 class FlowOutput(NamedTuple):
@@ -42,12 +67,21 @@ class FlowOutput(NamedTuple):
   bits_z: Array
 
 
+class LayeredOutput(NamedTuple):
+  """What training sees of two decoders: `FlowOutput`, and its `layers`."""
+
+  x_hat: Array
+  bits_y: Array
+  bits_z: Array
+  layers: Layers
+
+
 class Flow(nn.Module):
   """A codec: transforms, an entropy model, and the order they meet in.
 
   Attributes:
     analysis: (x, roi) -> y before the gain, stride 16.
-    synthesis: (y_hat / gain, h) -> x_hat.
+    synthesis: (y_hat / gain, h) -> x_hat; with a mask, see `mask_stride`.
     hyper_analysis: features of y and the importance map -> z, stride 64.
     hyper_synthesis: z_hat -> h, at the size of y.
     context: h and the decoded part of y_hat -> raw prior parameters.
@@ -59,6 +93,9 @@ class Flow(nn.Module):
       pixel of a large photo.
     fit: (params, photos) -> params, standard deviations of y's channels; fits
       fresh transforms to photos [B, H, W, 3]. None: they start at random.
+    mask_stride: pixels on a side of the mask's cells, where synthesis takes a
+      mask as well and gives `Layers`; 0 where it takes none.
+    mask_in_file: whether decoders need the mask, so that files carry it.
   """
 
   analysis: nn.Module
@@ -72,6 +109,8 @@ class Flow(nn.Module):
   latent_channels: int
   halo: int
   fit: Callable[..., tuple[dict, np.ndarray]] | None = None
+  mask_stride: int = 0
+  mask_in_file: bool = False
 
   STRIDE = 64
 
@@ -188,6 +227,7 @@ class Flow(nn.Module):
     y_hat: Float[Array, "B h w M"],
     h: Float[Array, "B h w D"],
     quality: Float[Array, " B"],
+    mask: Mask = None,
   ) -> Float[Array, "B H W 3"]:
     """The reconstruction, not clipped.
 
@@ -195,9 +235,20 @@ class Flow(nn.Module):
       y_hat: the decoded latent, gained.
       h: what `hyper_synthesise` gave.
       quality: a float a sample.
+      mask: 1 for cells of the foreground, where synthesis takes a mask;
+        `FOREGROUND` or `BACKGROUND` run that decoder alone. None: foreground.
     """
-    x_hat = self.synthesis(y_hat / self.gain(quality), h)
-    return x_hat.astype(jnp.float32)
+    return self._synthesise(y_hat, h, quality, mask)[0]
+
+  def _synthesise(self, y_hat, h, quality, mask):
+    """The reconstruction, and its layers where there are any."""
+    scaled = y_hat / self.gain(quality)
+    if not self.mask_stride:
+      return self.synthesis(scaled, h).astype(jnp.float32), None
+    found = self.synthesis(scaled, h, mask)
+    if isinstance(found, Layers):
+      return found.join(), found
+    return found, None
 
   def __call__(
     self,
@@ -205,7 +256,8 @@ class Flow(nn.Module):
     roi: Float[Array, "B H W 1"],
     quality: Float[Array, " B"],
     keys: Key[Array, " B"],
-  ) -> FlowOutput:
+    mask: Float[Array, "B p q 1"] | None = None,
+  ) -> FlowOutput | LayeredOutput:
     """One training pass: rates on noise, reconstruction on rounding.
 
     Args:
@@ -213,7 +265,11 @@ class Flow(nn.Module):
       roi: the importance map, the background level applied.
       quality: a float a sample.
       keys: a PRNG key a sample, for the noise.
+      mask: as for `synthesise`; ones by default, and ignored by systems that
+        take none.
     """
+    if self.mask_stride and mask is None:
+      mask = threshold_cells(jnp.ones_like(roi), self.mask_stride)
     keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     y, z = self.analyse(x, roi, quality)
     bits_z = self.z_prior(add_noise(z, keys[0]))
@@ -222,4 +278,7 @@ class Flow(nn.Module):
     parameters = self.parameters(h, noisy)
     bits_y = self.prior.bits(noisy, parameters)
     y_hat = round_centred(y, parameters.mean)
-    return FlowOutput(self.synthesise(y_hat, h, quality), bits_y, bits_z)
+    x_hat, layers = self._synthesise(y_hat, h, quality, mask)
+    if layers is None:
+      return FlowOutput(x_hat, bits_y, bits_z)
+    return LayeredOutput(x_hat, bits_y, bits_z, layers)

@@ -7,9 +7,15 @@ from roijax.errors import ConfigError
 from roijax.models.custom import build_custom
 from roijax.models.flow import Flow
 from roijax.models.ggm import build_ggm
+from roijax.models.implicit import build_implicit
 from roijax.models.swin import build_swin
 
-SYSTEMS = {"custom": build_custom, "ggm": build_ggm, "swin": build_swin}
+SYSTEMS = {
+  "custom": build_custom,
+  "ggm": build_ggm,
+  "implicit": build_implicit,
+  "swin": build_swin,
+}
 
 
 def _plain(value):

@@ -1,5 +1,7 @@
-"""Changes of resolution that move numbers and invent none."""
+"""Changes of resolution."""
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 
@@ -37,3 +39,22 @@ def average_pool(
   batch, height, width, channels = x.shape
   x = x.reshape(batch, height // block, block, width // block, block, channels)
   return x.mean(axis=(2, 4))
+
+
+def threshold_cells(
+  roi: Float[Array, "B H W 1"], stride: int
+) -> Float[Array, "B p q 1"]:
+  """1 for the cells of which a region has at least half, 0 for the others."""
+  return (average_pool(roi, stride) >= 0.5).astype(jnp.float32)
+
+
+def upsample_bilinear(
+  x: Float[Array, "B p q C"], factor: int
+) -> Float[Array, "B H W C"]:
+  """Enlarges cells to `factor` pixels a side, linearly between their centres.
+
+  The first and last half cell are flat, as if the edges were repeated.
+  """
+  batch, height, width, channels = x.shape
+  dims = (batch, height * factor, width * factor, channels)
+  return jax.image.resize(x, dims, "linear", antialias=False)

@@ -15,8 +15,11 @@ from roijax.losses.rate_distortion import (
   rate_distortion,
   weighted_mse,
 )
-from roijax.models.flow import Flow, FlowOutput
+from roijax.losses.segmentation import cross_entropy
+from roijax.models.flow import Flow, FlowOutput, LayeredOutput
 from roijax.ops.importance import from_exponent
+from roijax.ops.resample import threshold_cells
+from roijax.training.mask_rate import estimate_bits
 from roijax.training.regions import average, measure_regions, psnr
 
 
@@ -57,17 +60,36 @@ def _check_exponents(config) -> None:
     )
 
 
+def _fixed_level(options) -> float | None:
+  """The background level that `loss.lambda_b` asks for; None to draw one.
+
+  Raises:
+    ConfigError: the lambdas are out of range.
+  """
+  high, low = options.get("lambda_f", 1.0), options.get("lambda_b", 0.0)
+  if not (high > 0 and 0 <= low <= high):
+    raise ConfigError(
+      f"config.loss.lambda_b={low:g} must lie in 0 to config.loss.lambda_f,"
+      f" {high:g}, and that above 0"
+    )
+  return math.sqrt(low / high) if low else None
+
+
 def make_importance(config):
   """What makes importance maps of regions: (keys, roi) -> map.
 
-  The map is squared in the loss. With `loss.omegas`, every sample draws one
-  of them, and its squared map times the last trade-off is alpha exp(omega
-  roi), or what the level of the background asks for, if that is more.
+  The map is squared in the loss. `loss.lambda_b`, where it is not 0, fixes the
+  background level: its square is lambda_b / lambda_f. With `loss.omegas`,
+  every sample draws one of them, and its squared map times the last trade-off
+  is alpha exp(omega roi), or what the level of the background asks for, if
+  that is more.
 
   Raises:
-    ConfigError: alpha, omegas and lmbdas contradict each other.
+    ConfigError: alpha, omegas and lmbdas contradict each other, or lambda_f
+      and lambda_b do.
   """
   options = config.loss
+  level = _fixed_level(options)
   if options.get("omegas") is not None:
     _check_exponents(config)
 
@@ -78,6 +100,8 @@ def make_importance(config):
       options.background_high,
       options.background_extremes,
     )
+    if level is not None:
+      background = jnp.full_like(background, level)
     omegas = options.get("omegas")
     if omegas is not None:
       reference = config.model.region.omega
@@ -100,11 +124,16 @@ def make_loss_fn(model: Flow, config):
   do not own the gradient. A batch may hold `seen`, what the encoder gets for
   the region in place of `roi`, which weighs the loss.
 
+  Two decoders (`models.implicit`) are each weighed by their share of every
+  pixel; where the decoder predicts the mask, its cross-entropy is added.
+
   Args:
     model: the flow.
     config: with `model.lmbdas` and `loss` {balance, background_low,
       background_high, background_extremes}; also {alpha, omegas} where the
-      weights are exponentials of the region, as in SwinROI.
+      weights are exponentials of the region, as in SwinROI; {lambda_f,
+      lambda_b, mask_weight} for two decoders, the lambdas in units of the
+      quality's.
 
   Returns:
     `loss_fn(params, collections, batch, keys) -> (loss, (metrics,
@@ -119,18 +148,28 @@ def make_loss_fn(model: Flow, config):
     x, roi = batch["image"], batch["roi"]
     importance = importance_of(split[1], roi)
     # The same draws: where nothing else is seen, this is the same map.
-    seen = importance_of(split[1], batch.get("seen", roi))
+    shown = batch.get("seen", roi)
+    seen = importance_of(split[1], shown)
+    mask, bits_mask = None, ()
+    if model.mask_stride:
+      mask = threshold_cells(shown, model.mask_stride)
+      bits_mask = (estimate_bits(mask),) if model.mask_in_file else ()
     out = cast(
-      FlowOutput,
-      model.apply({"params": params}, x, seen, quality, split[2]),
+      FlowOutput | LayeredOutput,
+      model.apply({"params": params}, x, seen, quality, split[2], mask),
     )
-    bpp = bits_per_pixel(x, out.bits_y, out.bits_z)
+    bpp = bits_per_pixel(x, out.bits_y, out.bits_z, *bits_mask)
     rates = jnp.arange(len(lmbdas), dtype=jnp.float32)
     lmbda = jnp.exp(jnp.interp(quality, rates, jnp.log(lmbdas)))
-    mse = weighted_mse(x, out.x_hat, importance**2)
-    loss = rate_distortion(mse, bpp, lmbda)
+    mse = _weigh_errors(x, out, importance**2)
+    loss = rate_distortion(mse, bpp, config.loss.get("lambda_f", 1.0) * lmbda)
     middle = jnp.exp(jnp.mean(jnp.log(lmbdas)))
     loss = jnp.mean(loss * (middle / lmbda) ** config.loss.balance)
+    extra = {}
+    if isinstance(out, LayeredOutput) and out.layers.logits is not None:
+      entropy = _mask_entropy(out.layers.logits, mask)
+      loss += config.loss.mask_weight * entropy
+      extra["cross_entropy"] = entropy
     # Metrics on what a viewer would see.
     clipped = jnp.clip(out.x_hat, 0, 1)
     metrics = {
@@ -139,10 +178,29 @@ def make_loss_fn(model: Flow, config):
       "bpp_z": jnp.mean(bits_per_pixel(x, out.bits_z)),
       "psnr": jnp.mean(psnr(weighted_mse(x, clipped, jnp.ones_like(roi)))),
       **average(measure_regions(x, clipped, roi, out.bits_y)),
+      **extra,
     }
     return loss, (metrics, collections)
 
   return loss_fn
+
+
+def _weigh_errors(x, out: FlowOutput | LayeredOutput, weight):
+  """Squared errors; of two decoders, each by its share of every pixel."""
+  if isinstance(out, FlowOutput):
+    return weighted_mse(x, out.x_hat, weight)
+  foreground, background, share, _ = out.layers
+  # A predicted share learns from the mask alone: through the errors it would
+  # learn which decoder is the better one.
+  share = jax.lax.stop_gradient(share)
+  inside = weighted_mse(x, foreground, weight * share)
+  return inside + weighted_mse(x, background, weight * (1 - share))
+
+
+def _mask_entropy(logits, mask):
+  """Cross-entropy of a predicted mask, in nats a cell."""
+  target = mask[..., 0]
+  return cross_entropy(logits[..., 0], target, jnp.ones_like(target))
 
 
 def init_model(model: Flow, config, key, sample_batch):

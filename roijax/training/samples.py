@@ -21,8 +21,9 @@ from roijax.losses.rate_distortion import bits_per_pixel, importance_map
 from roijax.metrics.psnr import ROI_THRESHOLD
 from roijax.models.flow import Flow
 from roijax.ops.quantize import round_centred
-from roijax.ops.resample import average_pool
+from roijax.ops.resample import average_pool, threshold_cells
 from roijax.training.logging import TrainingLog
+from roijax.training.mask_rate import estimate_bits
 from roijax.training.pictures import (
   draw_gains,
   draw_row,
@@ -161,14 +162,18 @@ def _look(flow, x, roi, quality, background, rates):
   found = flow.parameters(h, y_hat)
   y_hat = round_centred(y, found.mean)
   bits_y, bits_z = flow.prior.bits(y_hat, found), flow.z_prior(z_hat)
-  x_hat = jnp.clip(flow.synthesise(y_hat, h, quality), 0, 1)
+  coded, bits = None, [bits_y, bits_z]
+  if flow.mask_stride:
+    coded = threshold_cells(roi, flow.mask_stride)
+    bits += [estimate_bits(coded)] if flow.mask_in_file else []
+  x_hat = jnp.clip(flow.synthesise(y_hat, h, quality, coded), 0, 1)
   mask = (roi >= ROI_THRESHOLD).astype(jnp.float32)
   gain = flow.gain(jnp.arange(rates, dtype=jnp.float32))
   return {
     "importance": importance,
     "x_hat": x_hat,
     "bits": jnp.sum(bits_y, axis=-1),
-    "bpp": bits_per_pixel(x, bits_y, bits_z),
+    "bpp": bits_per_pixel(x, *bits),
     "measures": measure_regions(x, x_hat, roi, bits_y),
     "shape": found.shape,
     "log2_scale": jnp.log2(found.scale),
