@@ -79,11 +79,11 @@ def tidy_mask(inside: np.ndarray) -> np.ndarray:
   outside, count = _pieces(ndimage.label(~inside))
   # What is outside and touches no edge is a hole. (`binary_fill_holes` takes
   # four times as long on a large photo.)
-  open_ = np.zeros(count + 1, bool)
+  reached = np.zeros(count + 1, bool)
   for edge in (outside[0], outside[-1], outside[:, 0], outside[:, -1]):
-    open_[edge] = True
-  open_[0] = False
-  filled = ~open_[outside]
+    reached[edge] = True
+  reached[0] = False
+  filled = ~reached[outside]
   pieces, count = _pieces(ndimage.label(filled))
   if count < 2:
     return filled

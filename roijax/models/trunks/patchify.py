@@ -13,9 +13,10 @@ Source: ours; the fast video codecs (DCVC-RT, arXiv 2502.20762) work at low
 resolution early for the same reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -167,3 +168,19 @@ def starting_point(
     }
     features = attenuation * (patches - mean) @ kernel
   return analysis, synthesis, features.std(axis=(0, 1, 2))
+
+
+def quieten(params: Mapping, last: Mapping[str, Sequence[str]]) -> dict:
+  """Parameters with blocks that say nothing yet: their last layers at zero.
+
+  Args:
+    params: of a trunk; parts are named as `swin_1` is, kind and stage.
+    last: by kind, the names of the layers that it ends in.
+  """
+
+  def silence(path, leaf):
+    names = [part.key for part in path]
+    quiet = names[-2] in last.get(names[0].partition("_")[0], ())
+    return jnp.zeros_like(leaf) if quiet else leaf
+
+  return jax.tree_util.tree_map_with_path(silence, dict(params))

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -32,6 +31,8 @@ from roijax.ops.importance import to_exponent
 from roijax.ops.resample import depth_to_space, space_to_depth
 
 FLOAT32 = jnp.dtype("float32")
+# What a pair of Swin blocks ends in.
+LAST = {"swin": ("out", "narrow")}
 
 
 class Stages(NamedTuple):
@@ -353,16 +354,8 @@ def fit_start(
   analysis, synthesis, spread = patchify.starting_point(
     params["analysis"], params["synthesis"], images, factors=stages.factors
   )
-  quiet = {"analysis": _quieten(analysis), "synthesis": _quieten(synthesis)}
+  quiet = {
+    "analysis": patchify.quieten(analysis, LAST),
+    "synthesis": patchify.quieten(synthesis, LAST),
+  }
   return {**params, **quiet}, spread
-
-
-def _quieten(params):
-  """Swin blocks that say nothing yet: their last layers at zero."""
-
-  def silence(path, leaf):
-    names = [part.key for part in path]
-    quiet = names[0].startswith("swin_") and names[-2] in ("out", "narrow")
-    return jnp.zeros_like(leaf) if quiet else leaf
-
-  return jax.tree_util.tree_map_with_path(silence, dict(params))

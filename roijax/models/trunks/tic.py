@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -31,6 +30,8 @@ from roijax.ops.resample import average_pool, depth_to_space, space_to_depth
 FLOAT32 = jnp.dtype("float32")
 # The mask attention's three strided convolutions begin at half the resolution.
 MASK_STRIDE = 2
+# What a group, and the mask attention, end in.
+LAST = {"group": ("out", "narrow"), "attention": ("image_out", "mask_2")}
 
 
 class Stages(NamedTuple):
@@ -339,7 +340,8 @@ def fit_start(
   analysis, synthesis, spread = patchify.starting_point(
     params["analysis"], params["synthesis"], images, factors=stages.factors
   )
-  analysis, synthesis = _quieten(analysis), _quieten(synthesis)
+  analysis = patchify.quieten(analysis, LAST)
+  synthesis = patchify.quieten(synthesis, LAST)
   for i, depth in enumerate(stages.depths):
     if depth:
       # A group adds its blocks, which say nothing yet, to its input: twice it.
@@ -350,18 +352,3 @@ def fit_start(
     last = analysis[f"down_{len(stages.factors) - 1}"]
     last.update({name: 2 * leaf for name, leaf in last.items()})
   return {**params, "analysis": analysis, "synthesis": synthesis}, spread
-
-
-# What a group, and the mask attention, end in.
-_LAST = {"group": ("out", "narrow"), "attention": ("image_out", "mask_2")}
-
-
-def _quieten(params):
-  """Groups that keep their input, and an even attention."""
-
-  def silence(path, leaf):
-    names = [part.key for part in path]
-    quiet = names[-2] in _LAST.get(names[0].partition("_")[0], ())
-    return jnp.zeros_like(leaf) if quiet else leaf
-
-  return jax.tree_util.tree_map_with_path(silence, dict(params))
