@@ -60,6 +60,8 @@ def _base() -> ConfigDict:
       crop=256,
       batch_size=8,
       workers=4,
+      # One of the photo's categories is the prompt; "truth": their union.
+      masks="category",
     )
   )
   config.optimizer = ConfigDict(

@@ -106,22 +106,41 @@ class CocoSource:
       For each object `category` (name), `category_id` (COCO's), `is_crowd` and
       `mask`, bool [H, W].
     """
-    record = self._read_record(index)
-    with Image.open(io.BytesIO(record["roi"])) as mask:
-      width, height = mask.size
-    instances = record["instances"]
+    instances, rles = self._read_outlines(index)
     return [
       {
         "category": _text(instances["category"][i]),
         "category_id": int(instances["category_id"][i]),
         "is_crowd": bool(instances["is_crowd"][i]),
-        "mask": annotations.union_mask(
-          [{"size": (height, width), "counts": instances["mask"][i]}],
-          (height, width),
-        ),
+        "mask": annotations.union_mask([rle], rle["size"]),
       }
-      for i in range(len(instances["category_id"]))
+      for i, rle in enumerate(rles)
     ]
+
+  def read_categories(self, index: int) -> dict[str, list[dict[str, Any]]]:
+    """Reads the outlines of one photo's objects, crowds included.
+
+    Args:
+      index: which photo.
+
+    Returns:
+      For each category's name, COCO's RLEs of its objects.
+    """
+    instances, rles = self._read_outlines(index)
+    names = map(_text, instances["category"])
+    return annotations.by_category(zip(names, rles, strict=True))
+
+  def _read_outlines(self, index: int) -> tuple[Any, list[dict[str, Any]]]:
+    """A record's instances, and the RLE of each."""
+    record = self._read_record(index)
+    with Image.open(io.BytesIO(record["roi"])) as mask:
+      width, height = mask.size
+    instances = record["instances"]
+    rles = [
+      {"size": (height, width), "counts": counts}
+      for counts in instances["mask"]
+    ]
+    return instances, rles
 
   def _read_record(self, index: int) -> dict[str, Any]:
     try:

@@ -14,6 +14,7 @@ import pathlib
 
 import numpy as np
 
+from roijax.data.categories import CategorySource
 from roijax.data.photo import Photo, Source
 from roijax.errors import DataError
 from roijax.files import write_whole
@@ -23,6 +24,7 @@ from roijax.roi.similarity import resize
 MAPS = "maps.npy"
 ABOUT = "maps.json"
 TRUTH = "truth"
+CATEGORY = "category"
 COMMAND = "python -m roijax.training.maps --data={data} --out={folder}"
 
 
@@ -79,14 +81,16 @@ def with_masks(source: Source, masks: str, maps: str) -> Source:
 
   Args:
     source: the photos with their own annotations.
-    masks: `truth`, or `predicted:THRESHOLD`.
+    masks: `truth`, `category`, or `predicted:THRESHOLD`.
     maps: the folder of maps, where they are predicted.
 
   Raises:
-    DataError: it is misspelled, or there are no maps.
+    DataError: it is misspelled, there are no maps, or no categories.
   """
   if masks == TRUTH:
     return source
+  if masks == CATEGORY:
+    return CategorySource(source)
   kind, _, threshold = masks.partition(":")
   try:
     level = parse_threshold(threshold)
@@ -95,7 +99,7 @@ def with_masks(source: Source, masks: str, maps: str) -> Source:
   if kind != "predicted" or level is None or not maps:
     raise DataError(
       f"config.data.masks={masks!r} with config.data.maps={maps!r}: use "
-      "'truth', or 'predicted:0.2' and the folder of maps that "
+      "'truth', 'category', or 'predicted:0.2' and the folder of maps that "
       f"{COMMAND.format(data=source.name, folder='MAPS')} writes"
     )
   return PredictedSource(source, maps, level)

@@ -7,6 +7,7 @@ things out and for tests, not for results.
 
 import importlib.util
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,22 @@ class SampleSource:
       self._photos[index] = self._read(self._names[index])
     return self._photos[index]
 
+  def read_categories(self, index: int) -> dict[str, list[dict[str, Any]]]:
+    """Reads the outlines of one photo's objects; see `CocoSource`."""
+    entry = self._annotations.images[self._names[index]]
+    names = self._annotations.categories
+    return coco.by_category(
+      (names[instance["category_id"]], rle)
+      for instance, rle in self._read_outlines(entry)
+    )
+
+  def _read_outlines(self, entry):
+    size = (entry["height"], entry["width"])
+    return [
+      (instance, coco.instance_rle(instance, size))
+      for instance in self._annotations.instances[entry["id"]]
+    ]
+
   def _read(self, name: str) -> Photo:
     image = images.read_image(self._folder / name)
     entry = self._annotations.images[name]
@@ -63,8 +80,7 @@ class SampleSource:
         f"{name} of this scikit-image is {image.shape[1]}x{image.shape[0]} "
         f"pixels, not {size[1]}x{size[0]}: install another version"
       )
-    instances = self._annotations.instances[entry["id"]]
-    rles = [coco.instance_rle(instance, size) for instance in instances]
+    rles = [rle for _, rle in self._read_outlines(entry)]
     roi = coco.union_mask(rles, size).astype(np.float32)
     # Kept and handed out again, so nobody may write into them.
     image.flags.writeable = roi.flags.writeable = False

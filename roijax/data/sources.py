@@ -5,6 +5,7 @@ import difflib
 import itertools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from roijax.data.coco import CocoSource
 from roijax.data.folder import FolderSource
@@ -46,6 +47,12 @@ class JoinedSource:
     part, index = self._locate(index)
     read = getattr(part, "read_annotated", None)
     return "all" if read is None else read(index)
+
+  def read_categories(self, index: int) -> dict[str, list[dict[str, Any]]]:
+    """Reads outlines by category, as `CocoSource` does; none of other parts."""
+    part, index = self._locate(index)
+    read = getattr(part, "read_categories", None)
+    return {} if read is None else read(index)
 
   def _locate(self, index: int) -> tuple[Source, int]:
     part = bisect.bisect_right(self._ends, index)

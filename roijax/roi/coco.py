@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,16 @@ def union_mask(rles: list[dict], size: tuple[int, int]) -> np.ndarray:
       )
     union |= _decode_rle(rle["counts"], size)
   return union
+
+
+def by_category(
+  objects: Iterable[tuple[str, dict[str, Any]]],
+) -> dict[str, list[dict[str, Any]]]:
+  """Gathers objects, each a category's name and an RLE, by their names."""
+  gathered: dict[str, list[dict[str, Any]]] = {}
+  for name, rle in objects:
+    gathered.setdefault(name, []).append(rle)
+  return gathered
 
 
 def parse(

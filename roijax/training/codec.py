@@ -44,7 +44,8 @@ def open_data(
     batch_size: samples in a batch, over all devices and processes.
     data_dir: where prepared datasets lie.
     workers: reader processes; 0: none.
-    masks: `truth`, the photos' own regions, or `predicted:THRESHOLD`.
+    masks: `truth`, the union of a photo's objects; `category`, one of its
+      categories, drawn anew each time; or `predicted:THRESHOLD`.
     maps: the folder of predicted maps (see `data.predicted`).
     joint: whether samples also say what a predictor can learn of them.
     process_index: which of the training processes this is.
@@ -56,9 +57,10 @@ def open_data(
   """
   # Grain and TFDS: not before they are called for.
   from roijax.data.augment import augment
+  from roijax.data.categories import make_category_sample
   from roijax.data.objects import ObjectSource, make_joint_sample
   from roijax.data.pipeline import make_train_iterator
-  from roijax.data.predicted import with_masks
+  from roijax.data.predicted import CATEGORY, with_masks
   from roijax.data.sources import open_source
 
   if batch_size % process_count:
@@ -67,6 +69,7 @@ def open_data(
       f"{process_count} processes: use a multiple of {process_count}"
     )
   photos = with_masks(open_source(source, data_dir or None), masks, maps)
+  make_sample = make_category_sample if masks == CATEGORY else augment
   return make_train_iterator(
     ObjectSource(photos) if joint else photos,
     crop=crop,
@@ -75,7 +78,7 @@ def open_data(
     process_index=process_index,
     process_count=process_count,
     workers=workers,
-    augment=make_joint_sample if joint else augment,
+    augment=make_joint_sample if joint else make_sample,
   )
 
 
