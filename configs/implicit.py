@@ -105,6 +105,7 @@ def _base() -> ConfigDict:
       devices=0,
       observe_every=5000,
       start_from="",
+      start_partly=False,
     )
   )
   config.eval = ConfigDict(

@@ -23,8 +23,11 @@ from roijax.training.codec import open_data
 TESTS = pathlib.Path(__file__).parent
 # For machines under load; a pair takes seconds.
 PATIENCE = 240
-# What Gloo prints of its connections; its threads may share a line.
-GLOO = re.compile(r"\[Gloo\]|connected peer ranks|^\s*$")
+# What Gloo prints of its connections. Its threads write piece by piece and mix
+# their lines: what is left of one may be a number alone.
+GLOO = re.compile(
+  r"(\[Gloo\]|Rank|is|connected|to|peer|ranks\.?|Expected|number|of|:|\d+|\s)*"
+)
 
 
 def find_port():
@@ -71,7 +74,7 @@ class Pair:
     told = []
     for process in self.processes:
       out, errors = process.communicate(timeout=patience)
-      lines = [line for line in out.splitlines() if not GLOO.search(line)]
+      lines = [line for line in out.splitlines() if not GLOO.fullmatch(line)]
       told.append((process.returncode, lines, errors))
     return told
 

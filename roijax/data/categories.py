@@ -74,4 +74,5 @@ def make_category_sample(
     name = names[int(generator.integers(len(names)))]
     mask = coco.union_mask(categories[name], photo["image"].shape[:2])
     roi = mask.astype(np.float32)
-  return augment({**photo, "roi": roi}, crop, generator)
+  chosen = Photo(image=photo["image"], roi=roi, name=photo["name"])
+  return augment(chosen, crop, generator)

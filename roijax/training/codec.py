@@ -119,7 +119,7 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
     Interrupted: see `run_training`.
   """
   from roijax.models.registry import build_model
-  from roijax.training.export import export_model, import_params
+  from roijax.training.export import export_model
   from roijax.training.joint import (
     make_joint_loss,
     read_predictor,
@@ -127,6 +127,7 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
   )
   from roijax.training.objective import init_model, make_loss_fn
   from roijax.training.samples import make_observer
+  from roijax.training.start import start_params
 
   agreement.check_same("config", config.to_dict())
   options = call_with(TrainOptions, "train", config.train)
@@ -153,7 +154,9 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
   init_key, key = jax.random.split(jax.random.key(config.seed))
   params, collections = init_model(model, config, init_key, sample)
   if options.start_from:
-    params = import_params(options.start_from, config)
+    params = start_params(
+      params, options.start_from, options.start_partly, config
+    )
   loss_fn = make_loss_fn(model, config)
   if joint is not None:
     params = start_predictor(joint, config, init_key, params)

@@ -78,6 +78,8 @@ class TrainOptions:
       TensorBoard); 0 or None: none.
     start_from: weights that a new run begins with, a `model.npz` or a folder
       that holds one; empty: a fresh start.
+    start_partly: whether those may be of another model; what fits by name and
+      shape is taken, the rest begins afresh.
   """
 
   steps: int
@@ -91,6 +93,7 @@ class TrainOptions:
   devices: int | None = None
   observe_every: int | None = None
   start_from: str = ""
+  start_partly: bool = False
 
   def __post_init__(self):
     for name in ("steps", "accumulate", "log_every", "keep"):

@@ -1,0 +1,81 @@
+"""Where a run's parameters come from: fresh, or from other weights."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from roijax.errors import ConfigError
+from roijax.training.export import import_params
+from roijax.weights.archive import load_weights
+
+# Systems wrap the same networks: what a path may begin with, and what it then
+# begins with in a system that does not wrap it.
+WRAPPERS = (
+  ("synthesis/foreground/", "synthesis/"),
+  ("synthesis/background/", "synthesis/"),
+  ("analysis/trunk/", "analysis/"),
+)
+
+
+def start_params(
+  fresh: Mapping[str, Any], path: str | os.PathLike, partly: bool, config
+) -> dict[str, Any]:
+  """The parameters that a run begins with, from weights.
+
+  Args:
+    fresh: the parameters of a fresh start.
+    path: a weights file, or the folder that holds one.
+    partly: whether the weights may be of another model, of which those arrays
+      are taken that fit by name and shape; two decoders both get a single
+      one's. The others stay fresh.
+    config: the run's configuration.
+
+  Returns:
+    The parameters, float32.
+
+  Raises:
+    CheckpointError: the file is missing or damaged.
+    ConfigError: the weights are of another model, or nothing fits.
+  """
+  if not partly:
+    return import_params(path, config)
+  known = _flatten(load_weights(path).params)
+  leaves, structure = jax.tree_util.tree_flatten_with_path(fresh)
+  taken, chosen = [], []
+  for keys, value in leaves:
+    found = _find(_name(keys), np.shape(value), known)
+    taken.append(found is not None)
+    chosen.append(np.asarray(value if found is None else found))
+  if not any(taken):
+    raise ConfigError(
+      f"config.train.start_from={path} holds nothing that fits this model"
+    )
+  print(f"{sum(taken)} of {len(taken)} arrays begin as those in {path}")
+  return jax.tree.unflatten(structure, chosen)
+
+
+def _find(name: str, shape, known: Mapping[str, np.ndarray]):
+  """The array for a name, under it or as another system wraps it, or None."""
+  names = [name]
+  for outer, inner in WRAPPERS:
+    if name.startswith(outer):
+      names.append(inner + name.removeprefix(outer))
+    elif name.startswith(inner):
+      names.append(outer + name.removeprefix(inner))
+  for candidate in names:
+    value = known.get(candidate)
+    if value is not None and value.shape == tuple(shape):
+      return value
+  return None
+
+
+def _flatten(params) -> dict[str, np.ndarray]:
+  leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+  return {_name(keys): np.asarray(value) for keys, value in leaves}
+
+
+def _name(keys) -> str:
+  return "/".join(str(key.key) for key in keys)
