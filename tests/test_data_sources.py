@@ -171,6 +171,11 @@ def test_coco_keeps_each_instance_with_its_category(coco_folder, tmp_path):
   assert crowd["mask"][:, 30:].all() and crowd["mask"].sum() == 48
   other = [source[i]["name"] for i in range(3)].index("val1.png")
   assert source.read_instances(other) == []
+  assert source.read_categories(other) == {}
+  by_name = source.read_categories(index)
+  assert [len(rles) for rles in by_name.values()] == [1, 1]
+  mask = coco.annotations.union_mask(by_name["cat"], cat["mask"].shape)
+  np.testing.assert_array_equal(mask, cat["mask"])
   assert source.read_annotated(index) == "all"
   third = [source[i]["name"] for i in range(3)].index("val2.png")
   assert source.read_annotated(third) == "one"

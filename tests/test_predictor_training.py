@@ -131,10 +131,10 @@ def test_masks_are_predicted_once_and_read_at_any_threshold(workdir, tmp_path):
 @pytest.mark.parametrize(
   ("masks", "folder", "line"),
   [
-    ("predicted:0.2", "", "use 'truth', or 'predicted:0.2'"),
-    ("guessed", "maps", "use 'truth', or 'predicted:0.2'"),
-    ("predicted:2", "maps", "use .truth., or .predicted:0.2."),
-    ("predicted", "maps", "use .truth., or .predicted:0.2."),
+    ("predicted:0.2", "", "use 'truth', 'category', or 'predicted:0.2'"),
+    ("guessed", "maps", "use 'truth', 'category', or 'predicted:0.2'"),
+    ("predicted:2", "maps", "use .truth., .category., or .predicted:0.2."),
+    ("predicted", "maps", "use .truth., .category., or .predicted:0.2."),
     ("predicted:0.2", "none", "no predicted maps in .*none: write them with"),
   ],
 )

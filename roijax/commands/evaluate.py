@@ -14,6 +14,7 @@ Examples:
     --data_dir=data_dir --limit=100 --anchors=uniform,jpeg,avif
   roijax eval --task=detection --detector=yolo11n.onnx --data=coco/val2017 \\
     --annotations=coco/annotations/instances_val2017.json --limit=500
+  roijax eval --data=coco_roi:val --data_dir=data_dir --by-category
 
 Writes results.json, results.csv (one line a photo, codec and quality) and
 rd.png, or TASK.png, to --out, and prints the means."""
@@ -102,6 +103,15 @@ def evaluate(
       " --text-model, which then names one of its categories.",
     ),
   ] = None,
+  by_category: Annotated[
+    bool,
+    typer.Option(
+      "--by-category",
+      "--by_category",
+      help="Each photo once for each of its categories, which then is the"
+      " region; a table by category, and categories.csv.",
+    ),
+  ] = False,
   detailed: Annotated[
     bool,
     typer.Option(
@@ -151,10 +161,12 @@ def evaluate(
       if value is not None and not (name == "annotations" and named):
         option = name.replace("_", "-")
         raise ConfigError(f"--{option} needs --task=detection or segmentation")
-    _evaluate_distortion(checkpoint, settings | {"detailed": detailed}, out)
+    settings |= {"detailed": detailed, "by_category": by_category}
+    _evaluate_distortion(checkpoint, settings, out)
   else:
-    if detailed:
-      raise ConfigError(f"--detailed is of no use with --task={task}")
+    for name, given in (("detailed", detailed), ("by-category", by_category)):
+      if given:
+        raise ConfigError(f"--{name} is of no use with --task={task}")
     _evaluate_task(checkpoint, settings | of_tasks | {"task": task}, out)
 
 
@@ -165,6 +177,9 @@ def _evaluate_distortion(
   from roijax.evaluation.run import Settings, evaluate_checkpoint
 
   evaluation = evaluate_checkpoint(checkpoint, Settings(**settings), out)
+  if evaluation.categories:
+    report.print_categories(evaluation.categories)
+    print()
   report.print_report(evaluation.points, evaluation.differences)
   print(f"results: {evaluation.folder}/results.json, results.csv, rd.png")
 

@@ -66,6 +66,52 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> None:
   files.write_whole(path, text.getvalue().encode())
 
 
+def write_categories(
+  path: str | os.PathLike, categories: Mapping[str, Sequence[Point]]
+) -> None:
+  """Writes one line a category, codec and quality: `category` and a `Point`.
+
+  Raises:
+    RoijaxError: the file cannot be written.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(
+    text, ("category", *Point._fields), lineterminator="\n"
+  )
+  writer.writeheader()
+  for name, points in categories.items():
+    writer.writerows({"category": name, **p._asdict()} for p in points)
+  files.write_whole(path, text.getvalue().encode())
+
+
+def print_categories(
+  categories: Mapping[str, Sequence[Point]], console: Console | None = None
+) -> None:
+  """Prints a line a category: pairs, and at each quality bpp and ROI-PSNR.
+
+  Args:
+    categories: from `summary.summarise_categories`.
+    console: where to; the standard output by default.
+  """
+  console = console or Console()
+  ours = {
+    name: [point for point in points if point.codec == OURS]
+    for name, points in categories.items()
+  }
+  columns = []
+  for point in next(iter(ours.values())):
+    columns += [f"bpp at {point.quality:g}", "ROI"]
+  if not console.is_terminal:
+    console.width = max(console.width, 40 + 7 * len(columns))
+  table = _empty_table("category", "pairs", *columns)
+  for name, points in ours.items():
+    cells = []
+    for point in points:
+      cells += [f"{point.bpp:.3f}", _decibel(point.psnr_roi)]
+    table.add_row(name, str(points[0].photos), *cells)
+  console.print(table)
+
+
 def print_report(
   points: Sequence[Point],
   differences: Sequence[Difference] = (),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from roijax.coding.container import DEFAULT_BACKGROUND
+from roijax.data.categories import PairSource
 from roijax.data.photo import Photo, Source
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, RoijaxError
@@ -38,6 +39,8 @@ class Settings:
     limit: only the first so many photos.
     anchors: rivals at equal bytes, from `rate_distortion.ANCHORS`.
     detailed: see `rate_distortion.evaluate`.
+    by_category: each photo once for each of its categories, which then is the
+      region (arXiv 2507.00373).
   """
 
   data: str
@@ -49,6 +52,7 @@ class Settings:
   limit: int | None = None
   anchors: Sequence[str] = ()
   detailed: bool = False
+  by_category: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +64,17 @@ class Evaluation:
     points: means, one a codec and quality.
     differences: Bjontegaard differences to each rival.
     folder: where results.json, results.csv and rd.png were written.
+    categories: means over each category's pairs, where they were asked for;
+      categories.csv holds them too.
   """
 
   rows: list[Row]
   points: list[summary.Point]
   differences: list[summary.Difference]
   folder: pathlib.Path
+  categories: dict[str, list[summary.Point]] = dataclasses.field(
+    default_factory=dict
+  )
 
 
 def evaluate_checkpoint(
@@ -123,11 +132,13 @@ def evaluate_codec(
     **names: what else the results are to say of the codec.
   """
   out = pathlib.Path(out)
-  count = len(source)
-  if settings.limit is not None:
-    if settings.limit < 1:
-      raise ConfigError(f"limit {settings.limit} leaves no photo: at least 1")
-    count = min(count, settings.limit)
+  if settings.limit is not None and settings.limit < 1:
+    raise ConfigError(f"limit {settings.limit} leaves no photo: at least 1")
+  if settings.by_category:
+    source = _pairs(source, settings)
+    count = len(source)
+  else:
+    count = min(len(source), settings.limit or len(source))
   qualities = settings.qualities
   if qualities is None:
     qualities = rate_distortion.default_qualities(codec.max_quality)
@@ -153,7 +164,20 @@ def evaluate_codec(
   report.write_csv(out / "results.csv", rows)
   report.write_json(out / "results.json", told, rows, points, differences)
   plot.write_plot(out / "rd.png", points, _title(settings, count))
-  return Evaluation(rows, points, differences, out)
+  categories = {}
+  if settings.by_category:
+    categories = summary.summarise_categories(rows)
+    report.write_categories(out / "categories.csv", categories)
+  return Evaluation(rows, points, differences, out, categories)
+
+
+def _pairs(source: Source, settings: Settings) -> Source:
+  if settings.roi is not None and settings.roi not in UNIFORM_SPECS:
+    raise ConfigError(
+      f"--by-category takes its regions from the annotations: leave --roi "
+      f"{settings.roi} out"
+    )
+  return PairSource(source, settings.limit)
 
 
 def _photos(source: Source, count: int, settings: Settings) -> Iterator[Photo]:
@@ -171,8 +195,9 @@ def _photos(source: Source, count: int, settings: Settings) -> Iterator[Photo]:
 
 def _title(settings: Settings, count: int) -> str:
   region = "own regions" if settings.roi is None else f"roi {settings.roi}"
+  kind = "pair" if settings.by_category else "photo"
   return (
-    f"{settings.data}, {count} photo{'s' if count > 1 else ''}, {region},"
+    f"{settings.data}, {count} {kind}{'s' if count > 1 else ''}, {region},"
     f" background level {settings.background:g}"
   )
 

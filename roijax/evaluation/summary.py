@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from roijax.data.categories import category_of
 from roijax.errors import RoijaxError
 from roijax.evaluation.rows import OURS, Row
 from roijax.metrics import bd_rate as bd
@@ -98,6 +99,14 @@ def summarise(rows: Sequence[Row]) -> list[Point]:
     for codec, by_quality in groups.items()
     for quality in sorted(by_quality)
   ]
+
+
+def summarise_categories(rows: Sequence[Row]) -> dict[str, list[Point]]:
+  """`summarise` for each category of rows named `PHOTO#CATEGORY`, by name."""
+  groups: dict[str, list[Row]] = {}
+  for row in rows:
+    groups.setdefault(category_of(row["name"]), []).append(row)
+  return {name: summarise(groups[name]) for name in sorted(groups)}
 
 
 def compare(points: Sequence[Point]) -> list[Difference]:

@@ -59,17 +59,21 @@ def import_params(path: str | os.PathLike, config) -> dict:
     ConfigError: the weights are of another system or other sizes.
   """
   weights = load_weights(path)
-  own = _describe(config.system, config.model.to_dict())
-  theirs = _describe(weights.system, weights.model)
+  if weights.system != config.system:
+    raise ConfigError(
+      f"config.train.start_from={path} is of {weights.system}, not of "
+      f"{config.system}: with config.train.start_partly=True what fits is taken"
+    )
+  own = with_defaults(config.system, config.model.to_dict())
+  theirs = with_defaults(weights.system, weights.model)
   difference = describe_difference(
-    as_json(theirs), as_json(own), free=(), places=("there", "in the config")
+    as_json({"model": theirs}),
+    as_json({"model": own}),
+    free=(),
+    places=("there", "in the config"),
   )
   if difference:
     raise ConfigError(
       f"config.train.start_from={path} holds another model: {difference}"
     )
   return jax.tree.map(np.asarray, weights.params)
-
-
-def _describe(system, model):
-  return {"system": system, "model": with_defaults(system, model)}
