@@ -92,6 +92,47 @@ def test_a_map_must_be_what_a_mask_must_be(ramp, tmp_path):
     parse_roi("sim:", SIZE)
 
 
+def test_arrays_are_similarities_too(ramp, tmp_path):
+  path, values = ramp
+  expected = parse_roi(f"sim:{path}", SIZE)
+  cosines = values.astype(np.float64) / 255
+  cosines[:, :10] = -0.5
+  for array in (values, cosines, cosines.astype(np.float16)):
+    np.save(tmp_path / "map.npy", array)
+    roi = parse_roi(f"sim:{tmp_path}/map.npy", SIZE)
+    np.testing.assert_array_equal(roi, expected)
+  np.save(tmp_path / "map.npy", values[::2, ::2])
+  half = parse_roi(f"sim:{tmp_path}/map.npy", SIZE)
+  assert half.shape == SIZE and abs(half.mean() - expected.mean()) < 0.04
+
+
+@pytest.mark.parametrize(
+  ("array", "line"),
+  [
+    (np.zeros((40, 60), np.int32), r"is int32 of shape \(40, 60\)"),
+    (np.zeros((40, 60, 3), np.uint8), r"of shape \(40, 60, 3\); it must be"),
+    (np.zeros((0, 0)), r"of shape \(0, 0\)"),
+    (np.full((40, 60), 2.0), "values outside -1 to 1"),
+    (np.full((40, 60), np.nan), "values outside -1 to 1, or not numbers"),
+    (np.zeros((60, 40)), "is 40x60 pixels, of another aspect"),
+    (np.array([{}]), "no array that NumPy can read"),
+  ],
+)
+def test_arrays_that_are_none_get_one_line(tmp_path, array, line):
+  np.save(tmp_path / "map.npy", array, allow_pickle=True)
+  with pytest.raises(DataError, match=line):
+    parse_roi(f"sim:{tmp_path}/map.npy", SIZE)
+
+
+def test_missing_and_damaged_arrays_get_one_line(tmp_path):
+  with pytest.raises(DataError, match="no such similarity map"):
+    parse_roi(f"sim:{tmp_path}/gone.npy", SIZE)
+  for data in (b"", b"nothing", b"\x93NUMPY\x01\x00"):
+    (tmp_path / "map.npy").write_bytes(data)
+    with pytest.raises(DataError, match="no array that NumPy can read"):
+      parse_roi(f"sim:{tmp_path}/map.npy", SIZE)
+
+
 @pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, np.nan, np.inf])
 def test_a_threshold_lies_between_0_and_1(threshold):
   with pytest.raises(DataError, match="between 0 and 1") as info:

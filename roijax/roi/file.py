@@ -76,7 +76,7 @@ def read_map(
       name = f"{noun} {path}"
       _check_header(mask, name, most)
       upright = ImageOps.exif_transpose(mask)
-      _check_aspect(upright, name, size)
+      check_aspect(upright.size, name, size)
       values = _resize(_to_grey(upright, name), name, size)
   except images.DECODER_ERRORS as error:
     raise DataError(images.explain_undecodable(path, data, error)) from error
@@ -102,12 +102,22 @@ def _check_header(mask: Image.Image, name: str, most: int) -> None:
     raise DataError(f"the {name} holds {frames} images: give one")
 
 
-def _check_aspect(mask: Image.Image, name: str, size: tuple[int, int]) -> None:
+def check_aspect(
+  dims: tuple[int, int], name: str, size: tuple[int, int]
+) -> None:
   """Refuses a mask that is not the photo, larger or smaller.
 
   A pixel's difference is a matter of rounding, however small the mask.
+
+  Args:
+    dims: the mask's width and height.
+    name: what the error calls it.
+    size: the photo's height and width.
+
+  Raises:
+    DataError: the aspects differ.
   """
-  (width, height), (photo_height, photo_width) = mask.size, size
+  (width, height), (photo_height, photo_width) = dims, size
   ratio = width * photo_height / (height * photo_width)
   rounded = (
     abs(width - height * photo_width / photo_height) < 1

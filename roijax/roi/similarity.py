@@ -11,7 +11,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from roijax.errors import NothingFoundError
+from roijax.errors import DataError, NothingFoundError
 from roijax.roi import file
 
 SPECK = 0.05
@@ -104,15 +104,41 @@ def read(path: str, size: tuple[int, int], threshold: float) -> Similarity:
 
   Args:
     path: an image whose grey, 0 to 255, is a similarity of 0 to 1; what
-      `roijax.roi.file.read_map` refuses is refused.
+      `roijax.roi.file.read_map` refuses is refused. Or NumPy's `.npy`: uint8
+      likewise, or cosines, floats in [-1, 1] of which the negative count as 0.
     size: the photo's height and width, to which it is resized before the cut.
     threshold: see `Similarity`.
 
   Raises:
     DataError: it cannot be read, or is no such image.
   """
-  values = file.read_map(path, size, "similarity map")
+  if path.lower().endswith(".npy"):
+    values = _read_array(path, size)
+  else:
+    values = file.read_map(path, size, "similarity map")
   return Similarity(values, threshold, f"sim:{path}", "region", path)
+
+
+def _read_array(path: str, size: tuple[int, int]) -> np.ndarray:
+  name = f"similarity map {path}"
+  try:
+    values = np.load(path, allow_pickle=False)
+  except FileNotFoundError as error:
+    raise DataError(f"no such similarity map: {path}") from error
+  except (OSError, ValueError, EOFError) as error:
+    raise DataError(f"{path} is no array that NumPy can read") from error
+  known = values.dtype == np.uint8 or values.dtype.kind == "f"
+  if not known or values.ndim != 2 or not values.size:
+    raise DataError(
+      f"the {name} is {values.dtype} of shape {values.shape}; it must be uint8"
+      " or floats [height, width]"
+    )
+  values = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
+  # As float32, cosines may pass 1 by rounding.
+  if not np.abs(values).max() <= 1 + 1e-3:
+    raise DataError(f"the {name} has values outside -1 to 1, or not numbers")
+  file.check_aspect(values.shape[::-1], name, size)
+  return resize(np.clip(values, 0, 1), size)
 
 
 def resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
