@@ -25,6 +25,9 @@ CLASSES += [1] * 18
 # The 12 neighbours up to two away at an odd distance, and the 3x3 around.
 ODD = [(r, c) for r in range(-2, 3) for c in range(-2, 3) if (r + c) % 2]
 NEAR = [(r, c) for r in range(-1, 2) for c in range(-1, 2)]
+# Of the mask's contexts.
+MASK_NEAR = [(0, -1), (-1, -1), (-1, 0), (-1, 1)]
+MASK_NEAR += [(0, -2), (-2, 0), (-1, 2), (-2, 1)]
 BOUND = [
   *(-2.3989403606339947, 0.71149084349936231, -0.13835435024584961),
   *(-0.0091894100201496704, 0.0090144236601583765, -0.0019858525630563279),
@@ -52,7 +55,7 @@ def parse(data: bytes) -> tuple:
   assert source.read(5) == b"ROIJ\x01", "not a .roij file of version 1"
   fingerprint, width, height = source.read(8), varint(source), varint(source)
   quality, background, flags = source.read(3)
-  assert max(width, height) < 65536 and flags < 8, "a header out of bounds"
+  assert max(width, height) < 65536 and flags < 16, "a header out of bounds"
   assert width and height and background, "a header with zeros"
   for _ in range(varint(source) if flags & 2 else 0):
     position += 1 + varint(source)
@@ -62,13 +65,14 @@ def parse(data: bytes) -> tuple:
     assert number > last and len(source.read(length)) == length, "wrong boxes"
     last = number
   assert bool(boundary) * 2 + bool(last) * 4 == flags & 6, "an empty list"
+  mask = source.read(varint(source)) if flags & 8 else None
   sides = parts(-(-height // 64)), parts(-(-width // 64))
   groups = list(itertools.product(*sides))
   streams = [source.read(4 * varint(source)) for _ in groups]
   streams = [np.frombuffer(stream, "<u4").tolist() for stream in streams]
   symbols_crc = source.read()
   assert all(streams) and len(symbols_crc) == 4, "ends early, or goes on"
-  rest = boundary, list(zip(streams, groups, strict=True)), symbols_crc
+  rest = boundary, mask, list(zip(streams, groups, strict=True)), symbols_crc
   return fingerprint, (height, width), quality / 32, flags & 1, *rest
 
 
@@ -152,6 +156,40 @@ def decode_call(coder: RangeDecoder, tables: list, numbers) -> np.ndarray:
   return symbols.reshape(numbers.shape)
 
 
+def decode_mask(data: bytes, size: tuple[int, int], start: bytes) -> np.ndarray:
+  """Cells of the mask, 0 or 1; `start` are the 256 counts to begin with."""
+  cells = np.zeros((size[0] + 2, size[1] + 4), int)
+  if len(data) == 1:
+    assert data in (b"\x00", b"\x01"), "no such mask"
+    return np.full(size, data[0])
+  words = np.frombuffer(data + bytes(-len(data) % 4), "<u4").tolist()
+  coder, ones = RangeDecoder(words), list(start)
+  zeros = [256 - count for count in ones]
+  for row, column in np.ndindex(*size):
+    near = (cells[2 + row + r, 2 + column + c] for r, c in MASK_NEAR)
+    k = sum(cell << i for i, cell in enumerate(near))
+    p = min(max(4096 * ones[k] // (ones[k] + zeros[k]), 1), 4095)
+    cell = coder.take(begins_of([65536 - 16 * p, 16 * p]))
+    cells[2 + row, 2 + column] = cell
+    counts = ones if cell else zeros
+    counts[k] += 16
+    if ones[k] + zeros[k] > 65536:
+      ones[k], zeros[k] = -(-ones[k] // 2), -(-zeros[k] // 2)
+  return cells[2:, 2:-2]
+
+
+def enlarge(cells: np.ndarray, s: int) -> np.ndarray:
+  """Linear between the centres of cells, s pixels a side, edges repeated."""
+  for axis in (0, 1):
+    count = cells.shape[axis]
+    place = np.clip((np.arange(count * s) + 0.5) / s - 0.5, 0, count - 1)
+    low = place.astype(int)
+    high = np.minimum(low + 1, count - 1)
+    part = (place - low).reshape((-1, 1) if axis == 0 else (1, -1))
+    cells = cells.take(low, axis) * (1 - part) + cells.take(high, axis) * part
+  return cells
+
+
 def y_tables(path) -> list[tuple[int, list[int]]]:
   """Offset and begins of the 1280 tables of y."""
   with np.load(path) as stored:
@@ -185,6 +223,8 @@ class Weights:
     named = (k for k in arrays if k.startswith("weights/"))
     self.arrays = {k[8:]: arrays[k].astype(np.float64) for k in named}
     self.unit = np.exp(self.arrays["log_unit"])
+    # Numbers of the entropy model a symbol: a Gaussian's shape is 2.
+    self.numbers = {"gaussian": 2, "ggm_e": 3}[self.model["prior"]["kind"]]
     self.slices = np.cumsum([0, *self.model["slices"]]).tolist()
 
   def dense(self, name: str, x: np.ndarray) -> np.ndarray:
@@ -220,7 +260,7 @@ def gelu(v: np.ndarray) -> np.ndarray:
 
 
 def context(w: Weights, i: int, second: bool, h, y, where) -> np.ndarray:
-  """Three raw numbers a channel of slice `i` at the positions `where`."""
+  """The raw numbers a channel of slice `i` at the positions `where`."""
   low, high = w.slices[i : i + 2]
   t = w.dense(f"context/from_h_{i}", h[where])
   if second:
@@ -230,13 +270,15 @@ def context(w: Weights, i: int, second: bool, h, y, where) -> np.ndarray:
     n = np.concatenate(around(y[..., :low] / w.unit[:low], NEAR), -1)
     t = t + w.dense(f"context/from_slices_{i}", n[where])
   t = gelu(w.dense(f"context/middle_{i}", gelu(t)))
-  return w.dense(f"context/head_{i}", t).reshape(-1, high - low, 3)
+  return w.dense(f"context/head_{i}", t).reshape(-1, high - low, w.numbers)
 
 
 def distribution(raw: np.ndarray, unit: np.ndarray) -> tuple:
   """Means, and which of the 1280 tables codes each symbol."""
-  shape = np.logaddexp(0, raw[..., 2] + math.log(math.exp(1.5) - 1))
-  shape = np.clip(shape, 0.5, 3)
+  shape = np.full(raw.shape[:-1], 2.0)
+  if raw.shape[-1] == 3:
+    shape = np.logaddexp(0, raw[..., 2] + math.log(math.exp(1.5) - 1))
+    shape = np.clip(shape, 0.5, 3)
   place = (2 * np.log(shape) - math.log(0.5) - math.log(3)) / math.log(6)
   bound = np.exp(np.polynomial.polynomial.polyval(place, BOUND))
   scale = np.logaddexp(0, raw[..., 1] + 0.5413) * unit
@@ -279,34 +321,50 @@ def decode_group(w, tables, words, y, h, boundary, calls):
   assert coder.next >= len(words), "a stream is not used up"
 
 
-def synthesise(w: Weights, y, h, quality: float) -> np.ndarray:
-  """RGB of one window; `y` and `h` are the window's."""
+def synthesise(w: Weights, y, h, quality: float, name: str) -> np.ndarray:
+  """RGB of one window by decoder `name`; `y` and `h` are the window's."""
   rows, low = w.arrays["gain/log_gain"], math.floor(quality)
   gain = rows[low] + (quality - low) * (rows[math.ceil(quality)] - rows[low])
   y = (np.rint(y * 4096) / 4096).astype(np.float32)
   y, h = on_canvas(y, 4), on_canvas(h.astype(np.float32), 4)
-  restored = np.clip(w.dense("synthesis/restore", h), -5, 5)
+  restored = np.clip(w.dense(f"{name}/restore", h), -5, 5)
   x = y / np.exp(gain).astype(np.float32) * np.exp(restored)
   for i, factor in ((2, 2), (1, 2), (0, 4)):
     for k in range(w.model["trunk"]["blocks"][i]):
-      x = w.block(f"synthesis/trunk/block_{i}_{k}", x)
-    x = spread(w.dense(f"synthesis/trunk/up_{i}", x), factor)
+      x = w.block(f"{name}/trunk/block_{i}_{k}", x)
+    x = spread(w.dense(f"{name}/trunk/up_{i}", x), factor)
   return x
 
 
-def decode(data: bytes, weights_path, tables_path) -> tuple[bool, np.ndarray]:
+def composite(w: Weights, y, h, quality: float, m) -> np.ndarray:
+  """RGB of one window; `m` are its cells of the mask, None for one decoder."""
+  if m is None:
+    return synthesise(w, y, h, quality, "synthesis")
+  front = synthesise(w, y, h, quality, "synthesis/foreground")
+  behind = synthesise(w, y, h, quality, "synthesis/background")
+  m = enlarge(m, w.model["mask_stride"])
+  edges = [(0, a - b) for a, b in zip(front.shape, m.shape, strict=False)]
+  m = np.pad(m, edges, "edge")[..., None]
+  return m * front + (1 - m) * behind
+
+
+def decode(
+  data: bytes, weights_path, tables_path, start: bytes = b""
+) -> tuple[bool, np.ndarray]:
   """Decodes a `.roij` file.
 
   Args:
     data: The file.
     weights_path: The weights that wrote it.
     tables_path: The tables of y.
+    start: The counts that a mask's contexts begin with.
 
   Returns:
     Whether the symbols' CRC is right, and the photo: [rows, columns, 3] or, of
     a grey one, [rows, columns].
   """
-  fingerprint, size, quality, grey, boundary, groups, crc = parse(data)
+  fingerprint, size, quality, grey, boundary, mask, *rest = parse(data)
+  groups, crc = rest
   w, tables, calls = Weights(weights_path), y_tables(tables_path), []
   assert fingerprint == w.fingerprint, "other weights wrote this file"
   cells, y_size = ([-(-n // side) for n in size] for side in (64, 16))
@@ -316,12 +374,20 @@ def decode(data: bytes, weights_path, tables_path) -> tuple[bool, np.ndarray]:
     cut = np.s_[4 * top : 4 * end, 4 * left : 4 * right]
     decode_group(w, tables, words, y[cut], h[cut], boundary, calls)
   assert not boundary, "the list names symbols that are not there"
+  if mask is not None:
+    side = w.model["mask_stride"]
+    mask = decode_mask(mask, (-(-size[0] // side), -(-size[1] // side)), start)
+    calls.insert(0, mask)
   symbols = np.concatenate([call.ravel() for call in calls]).astype("<i4")
   photo = np.zeros((*size, 3), np.float32)
   spans = itertools.product(*map(windows, cells))
   for (top, end, low, high), (left, right, start, stop) in spans:
     cut = np.s_[4 * top : 4 * end, 4 * left : 4 * right]
-    x = synthesise(w, y[cut], h[cut], quality)
+    m = mask
+    if mask is not None:
+      n = 64 // w.model["mask_stride"]
+      m = mask[n * top : n * end, n * left : n * right]
+    x = composite(w, y[cut], h[cut], quality, m)
     x = x[64 * (low - top) :, 64 * (start - left) :]
     view = photo[64 * low : 64 * high, 64 * start : 64 * stop]
     view[:] = x[: view.shape[0], : view.shape[1]]
