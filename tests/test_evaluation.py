@@ -415,6 +415,35 @@ def test_a_run_writes_results_and_limits_photos(tmp_path, photos):
   assert told["settings"]["photos"] == 2
 
 
+def test_target_rates_are_met_or_out_of_reach(tmp_path, photos):
+  codec = JpegCodec()
+
+  def evaluate(**settings):
+    settings = run.Settings("listed", limit=2, **settings)
+    return run.evaluate_codec(codec, _Listed(photos), settings, tmp_path)
+
+  ends = evaluate(qualities=[0, codec.max_quality]).points
+  low, high = (point.bpp for point in ends)
+  wanted = [low * (high / low) ** share for share in (0.4, 0.7)]
+  found = evaluate(target_bpp=wanted)
+  assert [one.target for one in found.targets] == wanted
+  for point, one in zip(found.points, found.targets, strict=True):
+    assert (point.quality, point.bpp) == (one.quality, one.bpp)
+    others = evaluate(
+      qualities=[max(one.quality + i / 32, 0) for i in (-1, 1)]
+    ).points
+    gaps = [abs(p.bpp - one.target) for p in others]
+    assert abs(one.bpp - one.target) <= min(gaps)
+    assert one.is_met == (abs(one.bpp / one.target - 1) <= 0.01)
+    assert f"quality {one.quality:g} gives" in str(one)
+  with pytest.raises(ConfigError, match=r"out of reach: these weights code"):
+    evaluate(target_bpp=[high * 1.1])
+  with pytest.raises(ConfigError, match="exclude each other"):
+    evaluate(target_bpp=[low], qualities=[1])
+  with pytest.raises(ConfigError, match="-1: it must be above 0"):
+    evaluate(target_bpp=[-1.0])
+
+
 def test_roi_none_keeps_the_data_s_regions_in_the_figures(tmp_path, photos):
   settings = run.Settings("listed", limit=1, qualities=[3], roi="none")
   (row,) = run.evaluate_codec(

@@ -57,6 +57,16 @@ def evaluate(
       metavar="Q,Q,...", help="Four over the weights' range when absent."
     ),
   ] = None,
+  target_bpp: Annotated[
+    str | None,
+    typer.Option(
+      "--target-bpp",
+      "--target_bpp",
+      metavar="BPP,BPP,...",
+      help="In place of qualities: those at which the photos' mean rate is"
+      " nearest to these bits a pixel.",
+    ),
+  ] = None,
   background: options.Background = None,
   limit: Annotated[
     int | None, typer.Option(metavar="N", help="Only the first N photos.")
@@ -146,7 +156,7 @@ def evaluate(
     "data_dir": data_dir,
     "roi": roi,
     "choices": choices,
-    "qualities": None if qualities is None else _numbers(qualities),
+    "qualities": _numbers("qualities", qualities),
     "background": options.background_level(background),
     "limit": limit,
     "anchors": [name.strip() for name in anchors.split(",") if name.strip()],
@@ -161,10 +171,18 @@ def evaluate(
       if value is not None and not (name == "annotations" and named):
         option = name.replace("_", "-")
         raise ConfigError(f"--{option} needs --task=detection or segmentation")
-    settings |= {"detailed": detailed, "by_category": by_category}
+    settings |= {
+      "detailed": detailed,
+      "by_category": by_category,
+      "target_bpp": _numbers("target-bpp", target_bpp),
+    }
     _evaluate_distortion(checkpoint, settings, out)
   else:
-    for name, given in (("detailed", detailed), ("by-category", by_category)):
+    for name, given in (
+      ("detailed", detailed),
+      ("by-category", by_category),
+      ("target-bpp", target_bpp),
+    ):
       if given:
         raise ConfigError(f"--{name} is of no use with --task={task}")
     _evaluate_task(checkpoint, settings | of_tasks | {"task": task}, out)
@@ -181,6 +199,8 @@ def _evaluate_distortion(
     report.print_categories(evaluation.categories)
     print()
   report.print_report(evaluation.points, evaluation.differences)
+  for found in evaluation.targets:
+    print(found)
   print(f"results: {evaluation.folder}/results.json, results.csv, rd.png")
 
 
@@ -196,10 +216,10 @@ def _evaluate_task(
   print(f"results: {evaluation.folder}/results.json, results.csv, {plot}")
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str | None) -> list[float] | None:
   try:
-    return [float(number) for number in text.split(",")]
+    return None if text is None else [float(n) for n in text.split(",")]
   except ValueError as error:
     raise ConfigError(
-      f"--qualities: {text!r} is not a list of numbers such as 0,2,4"
+      f"--{option}: {text!r} is not a list of numbers such as 0.5,2"
     ) from error

@@ -15,6 +15,7 @@ from roijax.errors import ConfigError, RoijaxError
 from roijax.evaluation import plot, rate_distortion, report, summary
 from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rows import Codec, Row
+from roijax.evaluation.targets import Found, find_qualities
 from roijax.roi.choices import NO_CHOICES, Choices
 from roijax.roi.spec import find_roi
 
@@ -35,6 +36,8 @@ class Settings:
       measure inside the data's own.
     choices: what the spec goes by.
     qualities: None for four over the checkpoint's range.
+    target_bpp: mean rates of the photos' files, bits a pixel, in place of
+      qualities: the nearest qualities are looked for.
     background: the importance of the background, in (0, 1].
     limit: only the first so many photos.
     anchors: rivals at equal bytes, from `rate_distortion.ANCHORS`.
@@ -53,6 +56,7 @@ class Settings:
   anchors: Sequence[str] = ()
   detailed: bool = False
   by_category: bool = False
+  target_bpp: Sequence[float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Evaluation:
     folder: where results.json, results.csv and rd.png were written.
     categories: means over each category's pairs, where they were asked for;
       categories.csv holds them too.
+    targets: the qualities that were found for rates, where those were asked
+      for.
   """
 
   rows: list[Row]
@@ -75,6 +81,7 @@ class Evaluation:
   categories: dict[str, list[summary.Point]] = dataclasses.field(
     default_factory=dict
   )
+  targets: Sequence[Found] = ()
 
 
 def evaluate_checkpoint(
@@ -146,6 +153,18 @@ def evaluate_codec(
     codec.max_quality, qualities, settings.background, settings.anchors
   )
   check_writable(out)
+  found: Sequence[Found] = ()
+  if settings.target_bpp is not None:
+    if settings.qualities is not None:
+      raise ConfigError("--target-bpp and --qualities exclude each other")
+    found = find_qualities(
+      codec,
+      lambda: _photos(source, count, settings),
+      settings.target_bpp,
+      background=settings.background,
+      use_roi=settings.roi not in UNIFORM_SPECS,
+    )
+    qualities = [one.quality for one in found]
   with PhotoProgress(count) as progress:
     rows = rate_distortion.evaluate(
       codec,
@@ -168,7 +187,7 @@ def evaluate_codec(
   if settings.by_category:
     categories = summary.summarise_categories(rows)
     report.write_categories(out / "categories.csv", categories)
-  return Evaluation(rows, points, differences, out, categories)
+  return Evaluation(rows, points, differences, out, categories, found)
 
 
 def _pairs(source: Source, settings: Settings) -> Source:
