@@ -18,10 +18,12 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.roij"))
 # What was written then. A test that fails here has changed the format.
 DIGESTS = {
   "boxes": "728f286bfac225e3",
+  "custom-small-1": "0c0ae6987fc24f7b",
   "ggm-small-1": "4771c79ee2f4e1ee",
   "ggm-small-2": "2d769408eec50efd",
   "grey": "42b42c6543b160ab",
   "groups": "5fa0253ca6c9c0e9",
+  "implicit-small-1": "2b62f958a0fa2a82",
   "list": "6982b1d87a804ab8",
   "pixel": "06fb39849109cc39",
   "plain": "abed761947e6b095",
