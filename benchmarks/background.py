@@ -97,6 +97,11 @@ def draw(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
     dress(axes, title, "PSNR, dB")
     axes.set_xlabel("bits a pixel")
     axes.set_xscale("log")
+    for axis in (
+      axes.xaxis.set_major_formatter,
+      axes.xaxis.set_minor_formatter,
+    ):
+      axis(lambda rate, _: f"{rate:.2g}")
     for (name, curve), colour in zip(curves.items(), colours, strict=False):
       axes.plot(
         curve[:, 0], curve[:, column], marker="o", color=colour, label=name
@@ -148,11 +153,11 @@ def main() -> None:
   parser.add_argument("--checkpoint", required=True)
   parser.add_argument("--photos", default="coco_roi:val")
   parser.add_argument("--data_dir", default=None)
-  parser.add_argument("--limit", type=int, default=20)
+  parser.add_argument("--limit", type=int, default=10)
   parser.add_argument("--levels", default=LEVELS)
   parser.add_argument("--omegas", default=None, help="in place of levels")
-  parser.add_argument("--qualities", default="0.5,2,3.5,5,6.5")
-  parser.add_argument("--rates", default="0.4,0.6")
+  parser.add_argument("--qualities", default="1,3,5,7")
+  parser.add_argument("--rates", default="0.45,0.6")
   parser.add_argument("--out", default="runs/background.png")
   arguments = parser.parse_args()
   levels = parse_levels(arguments.levels, arguments.omegas)
