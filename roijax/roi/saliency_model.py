@@ -86,7 +86,7 @@ def measure(
     DataError: the model or what stands beside it is missing or unfit.
     RoijaxError: also, onnxruntime is missing, or the network does not run.
   """
-  network = _load(os.path.abspath(model))
+  network = _load(model, os.path.abspath(model))
   height, width = image.shape[:2]
   return similarity.Similarity(
     values=similarity.resize(network(image), (height, width)),
@@ -244,5 +244,6 @@ def _read_own(path: pathlib.Path) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(path: str) -> SaliencyModel:
+def _load(path: str, absolute: str) -> SaliencyModel:
+  """Errors name the path as it was given; the working folder may change."""
   return SaliencyModel(path)
