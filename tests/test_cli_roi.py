@@ -225,6 +225,14 @@ def test_a_saliency_network_makes_a_file_and_a_preview(roijax):
       ("photo.png", "-o", "m.png", "--roi", "saliency:gone.onnx"),
       "no such saliency model: gone.onnx",
     ),
+    (
+      ("photos", "-o", "maps", "--roi", "saliency:gone.onnx"),
+      "error: no such saliency model: gone.onnx",
+    ),
+    (
+      ("photos", "-o", "maps", "--roi", "text:red", "--text-model", "empty"),
+      "error: the segmenter's folder empty lacks",
+    ),
     (("photo.png", "-o", "m.png", "--roi", "saliency:"), "says too little"),
     (("photo.png", "-o", "m.png", "--roi", "zebra"), "no mask file 'zebra'"),
     (("photo.png", "-o", "-", "--json", *SALIENT), "both want the standard"),

@@ -61,6 +61,7 @@ def roi(
   training (config.data.masks=maps).
   """
   from roijax.commands import mark
+  from roijax.roi.spec import open_networks
 
   if not output:
     raise ConfigError(
@@ -75,6 +76,8 @@ def roi(
   plan = inputs.plan_outputs(found, output, kind, overwrite=overwrite)
   _check_name(plan)
   batch.check_output(plan, as_json=as_json)
+  if plan.jobs:
+    open_networks(specs or (), choices)
   work = mark.Mark(tuple(specs or ()), choices, mask, max_pixels)
   return batch.carry_out(
     work, plan, jobs=jobs, as_json=as_json, describe=mark.describe

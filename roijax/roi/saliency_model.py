@@ -86,7 +86,7 @@ def measure(
     DataError: the model or what stands beside it is missing or unfit.
     RoijaxError: also, onnxruntime is missing, or the network does not run.
   """
-  network = _load(model, os.path.abspath(model))
+  network = load(model)
   height, width = image.shape[:2]
   return similarity.Similarity(
     values=similarity.resize(network(image), (height, width)),
@@ -96,6 +96,18 @@ def measure(
     place=name,
     quantity="saliency",
   )
+
+
+def load(model: str) -> "SaliencyModel":
+  """Opens a network, and keeps it for the next photo.
+
+  Args:
+    model: as `measure` takes it.
+
+  Raises:
+    RoijaxError: see `SaliencyModel`.
+  """
+  return _load(model, os.path.abspath(model))
 
 
 class SaliencyModel:

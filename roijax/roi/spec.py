@@ -224,6 +224,24 @@ def find_roi(
     return None
 
 
+def open_networks(specs: Sequence[str], choices: Choices) -> None:
+  """Opens the user's networks, so that many photos are not read in vain.
+
+  Args:
+    specs: as `unite`.
+    choices: as `unite`.
+
+  Raises:
+    RoijaxError: one is missing or unfit.
+  """
+  for spec in specs:
+    kind, _, rest = spec.partition(":")
+    if kind == "saliency" and rest:
+      saliency_model.load(rest)
+    if kind == "text" and rest and choices.annotations is None:
+      text.load(choices)
+
+
 def find_all(
   specs: Sequence[str],
   size: Size,
