@@ -80,7 +80,8 @@ def _base() -> ConfigDict:
       crop=384,
       batch_size=8,
       workers=4,
-      # "predicted:0.2" reads the folder `maps`; see docs/predictor.md.
+      # "predicted:0.2" and "maps" read the folder `maps`; see
+      # docs/predictor.md and docs/saliency.md.
       masks="truth",
       maps="",
     )

@@ -128,8 +128,8 @@ def compress(
     weights: see `load`.
     feather: how wide a soft edge lies around the region, in pixels.
     dilate: how far the region's edge moves outward, in pixels.
-    roi_threshold: where to cut the maps of `"text:..."`, `"sim:..."` and
-      `"auto"`, in (0, 1).
+    roi_threshold: where to cut the maps of `"text:..."`, `"sim:..."`,
+      `"saliency:..."` and `"auto"`, in (0, 1).
     text_model: the segmenter of `"text:..."` (docs/text.md).
     annotations: a COCO file; `"text:..."` then names one of its categories.
     keep_mask: whether the file is to hold the region too.

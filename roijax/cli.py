@@ -20,6 +20,7 @@ from roijax.commands import (
   info,
   options,
   plot,
+  roi,
   streams,
   weights,
 )
@@ -45,6 +46,7 @@ app.command(cls=options.RegionCommand, epilog=compress.EPILOG)(
 )
 app.command(epilog=decompress.EPILOG)(decompress.decompress)
 app.command(cls=options.RegionCommand, epilog=info.EPILOG)(info.info)
+app.command(cls=options.RegionCommand, epilog=roi.EPILOG)(roi.roi)
 app.command("eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.add_typer(plot.app, name="plot")
 app.add_typer(weights.app, name="weights")

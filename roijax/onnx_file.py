@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from roijax.errors import RoijaxError
+from roijax.errors import DataError, RoijaxError
 
 # What arrays must be for an input that says it takes these.
 TYPES: dict[str, type] = {
@@ -83,6 +83,41 @@ def list_ports(ports: Any) -> str:
     )
     for port in ports
   )
+
+
+def take_plane(
+  values: np.ndarray, name: str, path: str | os.PathLike
+) -> np.ndarray:
+  """The map of one photo that an output holds.
+
+  Args:
+    values: [1, 1, h, w] or [1, h, w]; some exports drop more axes.
+    name: the output's, for errors.
+    path: the network's, likewise.
+
+  Returns:
+    float32 [h, w].
+
+  Raises:
+    DataError: it holds something else, or several maps.
+  """
+  if values.ndim < 2 or values.size != np.prod(values.shape[-2:]):
+    raise DataError(
+      f"{path} gives {name} {list(values.shape)} for one photo: [1, h, w] is"
+      " needed"
+    )
+  return values.reshape(values.shape[-2:]).astype(np.float32)
+
+
+def check_finite(values: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+  """Returns what a network gave; refuses what is no number.
+
+  Raises:
+    DataError: a value is not finite.
+  """
+  if not np.isfinite(values).all():
+    raise DataError(f"{path} gives numbers that are not finite for this photo")
+  return values
 
 
 def _open_session(path: pathlib.Path, install: str) -> Any:

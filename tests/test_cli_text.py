@@ -14,7 +14,13 @@ import text_models as tiny
 from command_runner import HEIGHT, WIDTH
 from PIL import Image
 
-from roijax.roi import predictor, segmenter, similarity, text
+from roijax.roi import (
+  predictor,
+  saliency_model,
+  segmenter,
+  similarity,
+  text,
+)
 from roijax.roi.choices import Choices
 
 
@@ -136,7 +142,8 @@ def test_the_help_has_the_thresholds_of_the_code(roijax):
     told = " ".join(roijax(*command, "--help")[1].split())
     assert (
       f"When absent: {similarity.TAU}, of CLIPSeg"
-      f" {segmenter.CLIPSEG_THRESHOLD}, of auto {predictor.THRESHOLD}." in told
+      f" {segmenter.CLIPSEG_THRESHOLD}, of saliency:"
+      f" {saliency_model.THRESHOLD}, of auto {predictor.THRESHOLD}." in told
     )
 
 

@@ -179,6 +179,7 @@ def test_coco_keeps_each_instance_with_its_category(coco_folder, tmp_path):
   assert source.read_annotated(index) == "all"
   third = [source[i]["name"] for i in range(3)].index("val2.png")
   assert source.read_annotated(third) == "one"
+  assert source.read_name(third) == "val2.png"
 
 
 def test_coco_slices_and_refuses_unknown_splits(coco_folder, tmp_path):

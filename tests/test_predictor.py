@@ -273,6 +273,7 @@ def test_a_threshold_is_a_probability(text):
 
 def test_specs_that_look_at_pixels_are_known():
   wanted = {"face", "person", "saliency", "auto", "auto:0.2", "text:PHRASE"}
+  wanted |= {"saliency:MODEL.onnx"}
   assert {text for text in spec.SPELLINGS if spec.needs_pixels(text)} == wanted
   with pytest.raises(DataError, match="needs the photo's pixels"):
     parse_roi("auto:0.2", (4, 5))

@@ -8,7 +8,8 @@ import pytest
 import text_models as tiny
 
 from roijax.errors import DataError
-from roijax.roi.text_inputs import MAX_TOKENS, Preprocessor, Tokenizer
+from roijax.roi.preprocessor import Preprocessor
+from roijax.roi.text_inputs import MAX_TOKENS, Tokenizer
 
 SIZES = [(44, 60), (24, 24), (9, 70), (100, 31), (1, 1)]
 

@@ -15,8 +15,6 @@ Examples:
   roijax compress photos 'more/*.png' -o archive --jobs 4 --quality 4
   curl -s URL | roijax compress - > photo.roij"""
 
-# Beside what roijax writes itself.
-_ALSO_READ = (".gif", ".j2k", ".jfif", ".pbm", ".pgm", ".pnm", ".psd", ".qoi")
 # Pictures that are not even read: no names for what is made.
 _OTHERS = (
   *(".apng", ".bpg", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".heic", ".heif"),
@@ -42,7 +40,7 @@ def compress(
     typer.Option(
       metavar="PNG",
       help="Draw what the region took, of one photo, and the maps of text:,"
-      " sim: and auto; at most 2048 pixels on the long side.",
+      " sim:, saliency: and auto; at most 2048 pixels on the long side.",
     ),
   ] = None,
   quality: Annotated[
@@ -122,9 +120,7 @@ def compress(
 
 
 def _kind() -> inputs.Kind:
-  from roijax.data.images import SUFFIXES
-
-  photos = SUFFIXES + _ALSO_READ
+  photos = inputs.photo_suffixes()
   foreign = photos + _OTHERS
   return inputs.Kind("photo", photos, ".roij", (".roij", *foreign), foreign)
 

@@ -14,7 +14,7 @@ from roijax.commands import engine
 from roijax.commands.batch import Record
 from roijax.commands.inputs import Job
 from roijax.commands.progress import show_share
-from roijax.commands.streams import read_input, write_output
+from roijax.commands.streams import read_picture, write_output
 from roijax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Encode:
       RoijaxError: it cannot be read, coded or written.
     """
     start = time.monotonic()
-    picture = self._read(job)
+    picture = read_picture(job, self.max_pixels)
     roi = self._region(picture, job)
     codec = engine.load_codec(self.checkpoint)
     mask = roi if self.keep_mask else None
@@ -125,14 +125,6 @@ class Encode:
       "notes": [*picture.notes, *remarks],
       "seconds": round(time.monotonic() - start, 3),
     }
-
-  def _read(self, job: Job) -> "Picture":
-    from roijax.data.picture import decode_picture
-
-    settings = {}
-    if self.max_pixels is not None:
-      settings["max_pixels"] = self.max_pixels
-    return decode_picture(read_input(job), job.name, **settings)
 
   def _region(self, picture: "Picture", job: Job) -> np.ndarray | None:
     """The united map; None without one."""

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from roijax.errors import RoijaxError
 
 STREAM = "-"
+# Photos' suffixes, beside those that roijax writes itself.
+_ALSO_READ = (".gif", ".j2k", ".jfif", ".pbm", ".pgm", ".pnm", ".psd", ".qoi")
 
 
 class Kind(NamedTuple):
@@ -78,6 +80,13 @@ class Plan:
   jobs: tuple[Job, ...]
   skipped: tuple[Job, ...]
   many: bool
+
+
+def photo_suffixes() -> tuple[str, ...]:
+  """Suffixes of the files that commands take for photos."""
+  from roijax.data.images import SUFFIXES
+
+  return SUFFIXES + _ALSO_READ
 
 
 def find_inputs(arguments: Sequence[str], kind: Kind) -> Inputs:

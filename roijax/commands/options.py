@@ -95,8 +95,8 @@ RoiThreshold = Annotated[
   typer.Option(
     "--roi-threshold",
     metavar="T",
-    help="Where to cut text:, sim: and auto, between 0 and 1. When absent:"
-    " 0.85, of CLIPSeg 0.4, of auto 0.3.",
+    help="Where to cut text:, sim:, saliency: and auto, between 0 and 1. When"
+    " absent: 0.85, of CLIPSeg 0.4, of saliency: 0.5, of auto 0.3.",
   ),
 ]
 TextModel = Annotated[

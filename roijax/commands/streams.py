@@ -6,10 +6,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from roijax.commands.inputs import Job, is_device
 from roijax.errors import BitstreamError, RoijaxError
 from roijax.files import write_whole
+
+if TYPE_CHECKING:
+  from roijax.data.picture import Picture
 
 _HELD = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,6 +32,22 @@ def read_input(job: Job) -> bytes:
     raise RoijaxError(f"no such file: {job.name}") from error
   except OSError as error:
     raise RoijaxError(f"cannot read {job.name}: {error.strerror}") from error
+
+
+def read_picture(job: Job, max_pixels: int | None) -> "Picture":
+  """Reads a job's source as a photo.
+
+  Args:
+    job: what to read.
+    max_pixels: the most that it may have; None for the default limit.
+
+  Raises:
+    RoijaxError: it cannot be read, or is no photo.
+  """
+  from roijax.data.picture import decode_picture
+
+  settings = {} if max_pixels is None else {"max_pixels": max_pixels}
+  return decode_picture(read_input(job), job.name, **settings)
 
 
 def write_output(job: Job, data: bytes) -> None:

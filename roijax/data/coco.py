@@ -85,6 +85,10 @@ class CocoSource:
     roi = _decode_mask(record["roi"], name, image.shape[:2])
     return {"image": image, "roi": roi, "name": name}
 
+  def read_name(self, index: int) -> str:
+    """Reads one photo's file name, and with it its whole record."""
+    return _text(self._read_record(index)["file_name"])
+
   def read_annotated(self, index: int) -> str:
     """Says what is annotated: `all`, or only some kinds of objects.
 

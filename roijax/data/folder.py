@@ -51,3 +51,7 @@ class FolderSource:
       "roi": None,
       "name": path.relative_to(self.folder).as_posix(),
     }
+
+  def list_names(self) -> list[str]:
+    """Every photo's name, in order."""
+    return [path.relative_to(self.folder).as_posix() for path in self.paths]

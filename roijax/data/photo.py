@@ -25,7 +25,9 @@ class Source(Protocol):
   """A finite sequence of photos that can be read in any order.
 
   `name` says which photos these are; with the length it identifies the source
-  when training resumes. Sources are pickled to reader processes.
+  when training resumes. Sources are pickled to reader processes. A source may
+  know more: `list_names()` and `read_name(index)`, see `sources`, what is
+  annotated, and `folder`, where its photos lie.
   """
 
   name: str

@@ -15,6 +15,7 @@ import pathlib
 import numpy as np
 
 from roijax.data.categories import CategorySource
+from roijax.data.map_folder import MADE_BY, MapSource
 from roijax.data.photo import Photo, Source
 from roijax.errors import DataError
 from roijax.files import write_whole
@@ -81,8 +82,9 @@ def with_masks(source: Source, masks: str, maps: str) -> Source:
 
   Args:
     source: the photos with their own annotations.
-    masks: `truth`, `category`, or `predicted:THRESHOLD`.
-    maps: the folder of maps, where they are predicted.
+    masks: `truth`, `category`, `predicted:THRESHOLD`, `maps` or
+      `maps:THRESHOLD`.
+    maps: the folder of maps, for the last three.
 
   Raises:
     DataError: it is misspelled, there are no maps, or no categories.
@@ -91,18 +93,22 @@ def with_masks(source: Source, masks: str, maps: str) -> Source:
     return source
   if masks == CATEGORY:
     return CategorySource(source)
-  kind, _, threshold = masks.partition(":")
+  kind, colon, threshold = masks.partition(":")
   try:
     level = parse_threshold(threshold)
   except DataError:
     level = None
-  if kind != "predicted" or level is None or not maps:
-    raise DataError(
-      f"config.data.masks={masks!r} with config.data.maps={maps!r}: use "
-      "'truth', 'category', or 'predicted:0.2' and the folder of maps that "
-      f"{COMMAND.format(data=source.name, folder='MAPS')} writes"
-    )
-  return PredictedSource(source, maps, level)
+  if kind == "predicted" and level is not None and maps:
+    return PredictedSource(source, maps, level)
+  if kind == "maps" and (level is not None or not colon) and maps:
+    return MapSource(source, maps, level)
+  command = COMMAND.format(data=source.name, folder="MAPS")
+  raise DataError(
+    f"config.data.masks={masks!r} with config.data.maps={maps!r}: use "
+    "'truth', 'category', or 'predicted:0.2' and the folder of maps that "
+    f"{command} writes, or 'maps' or 'maps:0.5' and the folder that "
+    f"{MADE_BY.format(photos='PHOTOS', maps='MAPS')} writes"
+  )
 
 
 def open_maps(folder: str | os.PathLike, count: int, side: int) -> np.ndarray:

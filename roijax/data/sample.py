@@ -41,7 +41,7 @@ class SampleSource:
     ]
     if not self._names:
       raise DataError(f"no split {split!r} in sample: use train or val")
-    self._folder = _photo_folder()
+    self.folder = _photo_folder()
     self._photos: dict[int, Photo] = {}
     self.name = f"sample:{split}"
 
@@ -54,6 +54,10 @@ class SampleSource:
     if index not in self._photos:
       self._photos[index] = self._read(self._names[index])
     return self._photos[index]
+
+  def list_names(self) -> list[str]:
+    """Every photo's name, in order."""
+    return list(self._names)
 
   def read_categories(self, index: int) -> dict[str, list[dict[str, Any]]]:
     """Reads the outlines of one photo's objects; see `CocoSource`."""
@@ -72,7 +76,7 @@ class SampleSource:
     ]
 
   def _read(self, name: str) -> Photo:
-    image = images.read_image(self._folder / name)
+    image = images.read_image(self.folder / name)
     entry = self._annotations.images[name]
     size = (entry["height"], entry["width"])
     if image.shape[:2] != size:

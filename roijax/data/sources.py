@@ -42,6 +42,17 @@ class JoinedSource:
     part, index = self._locate(index)
     return part[index]
 
+  def list_names(self) -> list[str] | None:
+    """Every photo's name; None where that would mean to read the photos."""
+    lists = [list_names(part) for part in self.parts]
+    if any(names is None for names in lists):
+      return None
+    return [name for names in lists for name in names or ()]
+
+  def read_name(self, index: int) -> str:
+    """Reads one photo's name."""
+    return read_name(*self._locate(index))
+
   def read_annotated(self, index: int) -> str:
     """Says what is annotated, as `CocoSource` does; `all` for other parts."""
     part, index = self._locate(index)
@@ -58,6 +69,22 @@ class JoinedSource:
     part = bisect.bisect_right(self._ends, index)
     start = self._ends[part - 1] if part else 0
     return self.parts[part], index - start
+
+
+def list_names(source: Source) -> list[str] | None:
+  """Every photo's name, in order; None where the source cannot list them."""
+  method = getattr(source, "list_names", None)
+  return None if method is None else method()
+
+
+def read_name(source: Source, index: int) -> str:
+  """One photo's name, from what holds it.
+
+  Raises:
+    DataError: the photo cannot be read.
+  """
+  method = getattr(source, "read_name", None)
+  return source[index]["name"] if method is None else method(index)
 
 
 def open_source(spec: str, data_dir: str | None = None) -> Source:

@@ -12,7 +12,7 @@ class Choices:
 
   Attributes:
     threshold: from which similarity on a pixel is inside, in (0, 1), for
-      `text:`, `sim:` and `auto`; None for each source's own.
+      `text:`, `sim:`, `saliency:` and `auto`; None for each source's own.
     text_model: the segmenter of `text:`, a folder or a name on the hub; None
       for the default one, in the hub's cache.
     annotations: a COCO annotations file whose categories `text:` names, in
@@ -57,11 +57,12 @@ class Choices:
         raise DataError(
           f'{name} is for --roi "text:PHRASE", which is not given'
         )
-    cut = {"sim", "text"} if self.annotations is None else {"sim"}
+    cut = {"sim", "saliency", *({"text"} if self.annotations is None else ())}
     if self.threshold is not None and not kinds & cut and "auto" not in specs:
       raise DataError(
         "--roi-threshold cuts the maps of --roi text:PHRASE (without"
-        " --annotations), sim:MAP.png and auto: none of them is given"
+        " --annotations), sim:MAP.png, saliency:MODEL.onnx and auto: none of"
+        " them is given"
       )
 
 

@@ -10,7 +10,7 @@ region takes 10 to 35 % of a photo.
 
 import numpy as np
 
-from roijax.errors import DataError
+from roijax.errors import NothingFoundError
 from roijax.roi.opencv import load_opencv, resize_to_working, to_grey
 
 # The long side of the map that is computed, and the side of the square that
@@ -39,7 +39,8 @@ def parse(image: np.ndarray, name: str) -> np.ndarray:
     float32 [H, W] in [0, 1], smooth, largest value 1.
 
   Raises:
-    DataError: the photo is flat, or OpenCV is missing.
+    NothingFoundError: the photo is flat.
+    DataError: OpenCV is missing.
   """
   cv2 = load_opencv()
   height, width = image.shape[:2]
@@ -47,7 +48,7 @@ def parse(image: np.ndarray, name: str) -> np.ndarray:
   salient = _smooth_residual(cv2, grey) * _make_bump(grey.shape)
   peak = salient.max()
   if int(grey.max()) - int(grey.min()) < MIN_CONTRAST or not peak > 0:
-    raise DataError(
+    raise NothingFoundError(
       f"nothing stands out in {name}, which is flat: give the region yourself, "
       "for example --roi box:x,y,w,h, or --roi none"
     )

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from roijax.errors import DataError
-from roijax.onnx_file import OnnxFile, list_ports
+from roijax.onnx_file import OnnxFile, check_finite, list_ports, take_plane
+from roijax.roi.preprocessor import Preprocessor
 from roijax.roi.similarity import TAU
-from roijax.roi.text_inputs import Preprocessor, Tokenizer
+from roijax.roi.text_inputs import Tokenizer
 from roijax.roi.text_models import Place
 
 # CLIPSeg's probabilities rarely come near the paper's tau, which is meant for
@@ -115,14 +116,8 @@ class ClipSeg:
     given = _tokens(self._network, self._tokenizer, phrase)
     given[PIXELS] = self._preprocessor(image)
     logits = self._network.run(given)[LOGITS]
-    # [1, h, w]; some exports drop the first axis, some keep a channel's.
-    if logits.ndim < 2 or logits.size != np.prod(logits.shape[-2:]):
-      raise DataError(
-        f"{self._network.path} gives logits {list(logits.shape)} for one photo:"
-        " [1, h, w] is needed"
-      )
-    plane = logits.reshape(logits.shape[-2:])
-    return _check(expit(plane.astype(np.float32)), self._network.path)
+    plane = take_plane(logits, LOGITS, self._network.path)
+    return check_finite(expit(plane), self._network.path)
 
 
 class Lseg:
@@ -169,7 +164,7 @@ class Lseg:
     lengths *= np.linalg.norm(word)
     cosine = np.einsum("chw,c->hw", pixels, word)
     cosine /= np.maximum(lengths, _SMALLEST_NORM)
-    return _check(np.clip(cosine, 0, 1), self._image.path)
+    return check_finite(np.clip(cosine, 0, 1), self._image.path)
 
 
 def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
@@ -206,9 +201,3 @@ def _tokens(
 def _only(outputs: dict[str, np.ndarray]) -> np.ndarray:
   (array,) = outputs.values()
   return array
-
-
-def _check(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
-  if not np.isfinite(values).all():
-    raise DataError(f"{path} gives numbers that are not finite for this photo")
-  return values

@@ -1,5 +1,6 @@
 """The short texts that name a region of interest, and their union."""
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -18,6 +19,7 @@ from roijax.roi import (
   person,
   predictor,
   saliency,
+  saliency_model,
   shapes,
   similarity,
   text,
@@ -41,6 +43,7 @@ SPELLINGS = {
   "face": "faces (OpenCV)",
   "person": "people, whole or below their faces (OpenCV)",
   "saliency": "what stands out, with soft weights (OpenCV)",
+  "saliency:MODEL.onnx": "what a saliency network finds, such as U2-Net",
   "auto": "objects, by a trained network",
   "auto:0.2": "the same, from a probability of 0.2 on, not 0.3",
   "center": "an ellipse over the middle quarter",
@@ -90,6 +93,11 @@ class _Photo:
       self.pixels("auto"), self.name, threshold, self.choices.threshold
     )
 
+  def find_salient(self, model: str) -> Similarity:
+    return saliency_model.measure(
+      model, self.pixels("saliency"), self.name, self.choices.threshold
+    )
+
   def find_phrase(self, phrase: str) -> np.ndarray | Similarity:
     annotations = self.choices.annotations
     if annotations is not None:
@@ -114,6 +122,7 @@ _SOURCES: dict[str, Callable[[str, _Photo], np.ndarray | Similarity]] = {
   "text": lambda text, photo: photo.find_phrase(text),
   "sim": lambda text, photo: photo.read_similarity(text),
   "file": lambda text, photo: file.read_mask(text, photo.size),
+  "saliency": lambda text, photo: photo.find_salient(text),
   "auto": lambda text, photo: photo.predict(text),
 }
 
@@ -187,7 +196,7 @@ def _find(spec: str, photo: _Photo) -> np.ndarray | Similarity:
     return _SOURCES[kind](rest, photo)
   if _is_file(spec):
     return file.read_mask(spec, photo.size)
-  known = [*_SOURCES, *DETECTORS, *_WORDS]
+  known = {*_SOURCES, *DETECTORS, *_WORDS}
   near = difflib.get_close_matches(kind.lower(), known, 1, 0.6)
   # A suffix tells a file, unless it is what follows the point of a number.
   if near and (colon or not pathlib.PurePath(spec).suffix):
@@ -213,6 +222,61 @@ def find_roi(
     return parse_roi(spec, size, image_path, image, choices)
   except NothingFoundError:
     return None
+
+
+def open_networks(specs: Sequence[str], choices: Choices) -> None:
+  """Opens the user's networks, so that many photos are not read in vain.
+
+  Args:
+    specs: as `unite`.
+    choices: as `unite`.
+
+  Raises:
+    RoijaxError: one is missing or unfit.
+  """
+  for spec in specs:
+    kind, _, rest = spec.partition(":")
+    if kind == "saliency" and rest:
+      saliency_model.load(rest)
+    if kind == "text" and rest and choices.annotations is None:
+      text.load(choices)
+
+
+def find_all(
+  specs: Sequence[str],
+  size: Size,
+  image_path: Path,
+  image: np.ndarray,
+  choices: Choices = NO_CHOICES,
+  *,
+  cut: bool = True,
+) -> np.ndarray:
+  """The union for many photos that need not have what is sought.
+
+  Args:
+    specs: as `unite`.
+    size: as `unite`.
+    image_path: as `unite`.
+    image: as `unite`.
+    choices: as `unite`.
+    cut: whether maps are cut at their thresholds; else they stay soft.
+
+  Returns:
+    float32 [H, W] in [0, 1]; a spec that finds nothing adds nothing.
+
+  Raises:
+    DataError: as `unite`, but for what is not found.
+    RoijaxError: as `parse_roi`.
+  """
+  photo = _Photo(size, image_path, image, choices)
+  union = np.zeros(size, np.float32)
+  for spec in specs:
+    with contextlib.suppress(NothingFoundError):
+      found = _find(spec, photo)
+      if isinstance(found, Similarity):
+        found = found.cut() if cut else found.values
+      union = np.maximum(union, found)
+  return union
 
 
 def unite(

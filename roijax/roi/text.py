@@ -36,8 +36,7 @@ def measure(
     RoijaxError: the network does not run.
   """
   phrase = _check_phrase(phrase)
-  place = text_models.find_model(choices.text_model)
-  segmenter = _load(place)
+  segmenter = load(choices)
   height, width = image.shape[:2]
   values = similarity.resize(segmenter(image, phrase), (height, width))
   threshold = choices.threshold
@@ -48,6 +47,18 @@ def measure(
     sought=repr(phrase),
     place=name,
   )
+
+
+def load(choices: Choices) -> "Segmenter":
+  """Opens the segmenter, and keeps it for the next photo.
+
+  Args:
+    choices: which one.
+
+  Raises:
+    RoijaxError: it is not at hand, or unfit.
+  """
+  return _load(text_models.find_model(choices.text_model))
 
 
 def mark(

@@ -45,8 +45,10 @@ def open_data(
     data_dir: where prepared datasets lie.
     workers: reader processes; 0: none.
     masks: `truth`, the union of a photo's objects; `category`, one of its
-      categories, drawn anew each time; or `predicted:THRESHOLD`.
-    maps: the folder of predicted maps (see `data.predicted`).
+      categories, drawn anew each time; `predicted:THRESHOLD`; or `maps`, soft,
+      or `maps:THRESHOLD`.
+    maps: the folder of predicted maps (see `data.predicted`), or of a PNG a
+      photo (see `data.map_folder`).
     joint: whether samples also say what a predictor can learn of them.
     process_index: which of the training processes this is.
     process_count: how many there are; each gets its rows of the batch.
