@@ -51,6 +51,7 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
       jnp.asarray(one.rows),
       jnp.asarray(one.columns),
       jnp.float32(one.local),
+      jnp.asarray(one.size),
       one.group,
       method="parameters_at",
     )
