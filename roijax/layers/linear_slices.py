@@ -30,13 +30,13 @@ from roijax.layers.neighbours import NeighbourDense
 
 
 class ChannelContext(nn.Module):
-  """Three 3x3 convolutions of the slices before.
+  """3x3 convolutions of the slices before; three of them in the paper.
 
   Attributes:
     widths: of their outputs.
   """
 
-  widths: tuple[int, int, int]
+  widths: tuple[int, ...]
 
   @nn.compact
   def __call__(

@@ -36,6 +36,9 @@ from roijax.models.flow import Flow
 from roijax.models.ggm import RegionalSynthesis, build_ggm
 from roijax.models.trunks import patchify
 
+# The encoder sees large photos in windows, which overlap by 128 pixels.
+MOST_BLUR = 255
+
 
 class BlindSynthesis(nn.Module):
   """The trunk alone: neither mask nor h tell it of the region.
@@ -74,8 +77,10 @@ def _check(gate: GatedAnalysis, latent_channels: int) -> None:
     )
   if gate.floor < 0:
     raise ValueError(f"gate.floor={gate.floor:g} must not be below 0")
-  if gate.blur and (gate.blur < 0 or gate.blur % 2 == 0):
-    raise ValueError(f"gate.blur={gate.blur} must be odd, or 0 for none")
+  if gate.blur and not (gate.blur % 2 and 0 < gate.blur <= MOST_BLUR):
+    raise ValueError(
+      f"gate.blur={gate.blur} must be odd and at most {MOST_BLUR}, or 0"
+    )
 
 
 def build_tlic(
