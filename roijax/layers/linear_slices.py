@@ -171,7 +171,8 @@ class LinearSlices(InCheckerboard, nn.Module):
 
   def _read_anchors(self, number, y_hat, anchors, inside):
     """What the second pass reads besides."""
-    own = jnp.where(anchors, y_hat[..., slice(*self.span(number))], 0)
+    own = y_hat[..., slice(*self.span(number))]
+    # From the positions of this pass, the taps reach anchors alone.
     near = self.from_anchors[number](own)
     if not number:
       return near
