@@ -123,9 +123,12 @@ class Programs:
     arguments = arguments if mask is None else (*arguments, mask)
     return self._call(Flow.synthesise, (), arguments)
 
-  def estimate_bits(self, z_hat, y_hat) -> tuple[np.ndarray, np.ndarray]:
+  def estimate_bits(
+    self, z_hat, y_hat, size: tuple[int, int]
+  ) -> tuple[np.ndarray, np.ndarray]:
     """`Flow.estimate_bits` of float32 arrays."""
-    return self._run(Flow.estimate_bits, z_hat, y_hat)
+    sides = np.asarray(size, np.int32)
+    return self._run(Flow.estimate_bits, z_hat, y_hat, sides)
 
   def hyper_synthesise(self, z_hat) -> np.ndarray:
     """`Flow.hyper_synthesise` in float64, whatever z_hat's type."""
@@ -146,7 +149,8 @@ class Programs:
       Means (float64), table indexes (int32, may be written to) and close
       calls (bool), each [positions, channels of the pass].
     """
-    arguments = (h, y_hat, one.rows, one.columns, np.float64(one.local))
+    place = (one.rows, one.columns, np.float64(one.local))
+    arguments = (h, y_hat, *place, np.asarray(one.size, np.int32))
     mean, indexes, close = self._select(Flow.tables_at, arguments, one.group)
     real = slice(one.count)
     return mean[real], np.array(indexes[real]), close[real]

@@ -196,12 +196,13 @@ class Walk:
       y_place = scale(z_place[0], PER_CELL), scale(z_place[1], PER_CELL)
       canvas = groups.pick_canvas(group.rows, group.columns)
       dims = canvas[0] * PER_CELL, canvas[1] * PER_CELL
+      height, width = self.y_hat[y_place].shape[:2]
       bits_y, bits_z = self.programs.estimate_bits(
         pad_zeros(self.z_hat[z_place], *canvas)[None],
         pad_zeros(self.y_hat[y_place], *dims)[None],
+        (height, width),
       )
       total += bits_z[0, : group.rows, : group.columns].sum()
-      height, width = self.y_hat[y_place].shape[:2]
       total += bits_y[0, :height, :width].sum()
     return float(total)
 

@@ -74,6 +74,11 @@ def make_params(model, seed: int = 0) -> dict:
   shapes = jax.eval_shape(
     model.init, jax.random.key(0), image, roi, jnp.zeros(1), keys
   )["params"]
+  return draw_params(shapes, seed)
+
+
+def draw_params(shapes, seed: int = 0):
+  """Random parameters of the shapes that `jax.eval_shape` gave."""
   rng = np.random.default_rng(seed)
 
   def one(path, leaf):

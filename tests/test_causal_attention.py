@@ -182,11 +182,11 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
     whole = np.asarray(jax.jit(at_once)(p, h, y_hat))[0]
     order = CONTEXT.order(height, width)
 
+    rest = jnp.float64(1), jnp.asarray([height, width]), 0
+
     @jax.jit
     def run(*arrays):
-      return CONTEXT.apply(
-        p, *arrays, jnp.float64(1), 0, method="parameters_at"
-      )
+      return CONTEXT.apply(p, *arrays, *rest, method="parameters_at")
 
     for number, one in enumerate(CONTEXT.passes(height, width)):
       decoded = jnp.where(order[None] < number, y_hat, 0)
@@ -250,9 +250,8 @@ def _one_by_one(context, height, width):
 
 def _code(context, p, passes, h, y):
   """What a decoder ends with: y_hat, and the parameters it used."""
-  run = jax.jit(
-    lambda *a: context.apply(p, *a, jnp.float64(1), 0, method="parameters_at")
-  )
+  rest = jnp.float64(1), jnp.asarray(h.shape[1:3]), 0
+  run = jax.jit(lambda *a: context.apply(p, *a, *rest, method="parameters_at"))
   y, y_hat = np.asarray(y), np.zeros(y.shape)
   used = np.zeros((*y.shape[1:], context.outputs))
   for one in passes:

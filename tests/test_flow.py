@@ -259,6 +259,6 @@ def test_a_missing_argument_and_an_unknown_system_are_one_line():
   del arguments["prior"]
   with pytest.raises(ConfigError, match="prior"):
     build_model("ggm", arguments)
-  known = "custom, ggm, implicit, swin"
+  known = "custom, ggm, implicit, swin, tlic"
   with pytest.raises(ConfigError, match=f"'gmm'; there are: {known}"):
     build_model("gmm", TINY)

@@ -62,8 +62,8 @@ class _Context(nn.Module):
   def setup(self):
     self.join = nn.Dense(12)
 
-  def parameters(self, h, y_hat):
-    del y_hat
+  def parameters(self, h, y_hat, size=None):
+    del y_hat, size
     return self.join(h).reshape(*h.shape[:3], 6, 2)
 
 

@@ -89,11 +89,11 @@ def test_every_pass_alone_equals_all_passes_at_once(
   whole = parameters(h, y_hat)
   order = CONTEXT.order(height, width)
 
+  rest = jnp.float32(1), jnp.asarray([height, width]), 0
+
   @jax.jit
   def run(*arrays):
-    return CONTEXT.apply(
-      params, *arrays, jnp.float32(1), 0, method="parameters_at"
-    )
+    return CONTEXT.apply(params, *arrays, *rest, method="parameters_at")
 
   for number, one in enumerate(CONTEXT.passes(height, width)):
     decoded = np.where(order[None] < number, y_hat, 0)

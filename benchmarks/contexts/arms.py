@@ -25,16 +25,17 @@ class Blind(Wavefronts):
       np.resize(place, size).astype(np.int32)
       for place in np.indices((height, width)).reshape(2, -1)
     )
-    return [Pass(0, self.bounds(0), rows, columns, height * width, 1.0)]
+    place, dims = (rows, columns), (height, width)
+    return [Pass(0, self.bounds(0), *place, height * width, 1.0, dims)]
 
-  def parameters(self, h, y_hat):
+  def parameters(self, h, y_hat, size=None):
     """Raw parameters from h."""
-    return super().parameters(h, jnp.zeros_like(y_hat))
+    return super().parameters(h, jnp.zeros_like(y_hat), size)
 
-  def parameters_at(self, h, y_hat, rows, columns, local, group):
+  def parameters_at(self, h, y_hat, rows, columns, local, size, group):
     """Raw parameters from h, of the only pass."""
     blank = jnp.zeros_like(y_hat)
-    return super().parameters_at(h, blank, rows, columns, local, group)
+    return super().parameters_at(h, blank, rows, columns, local, size, group)
 
 
 class SerialAttention(CausalAttention):
@@ -47,7 +48,7 @@ class SerialAttention(CausalAttention):
     del canvas
     places = np.indices((height, width), np.int32).reshape(2, -1, 1)
     return [
-      Pass(0, self.bounds(0), rows, columns, 1, 1.0)
+      Pass(0, self.bounds(0), rows, columns, 1, 1.0, (height, width))
       for rows, columns in zip(*places, strict=True)
     ]
 

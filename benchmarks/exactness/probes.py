@@ -198,9 +198,10 @@ class Probe(Programs):
   def tables_at(self, h, y_hat, one):
     """`Programs.tables_at` in this precision; takes a note."""
     arguments = h, y_hat.astype(self._dtype), one.rows, one.columns
+    place = self._dtype.type(one.local), np.asarray(one.size, np.int32)
     with self._on_host():
       out, seen = self._tables(
-        self._precise, *arguments, self._dtype.type(one.local), group=one.group
+        self._precise, *arguments, *place, group=one.group
       )
       mean, indexes, close = (np.asarray(x)[: one.count] for x in out)
     if self._observe:

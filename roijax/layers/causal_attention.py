@@ -210,12 +210,17 @@ class CausalAttention(InWavefronts, nn.Module):
     return raw.reshape(*raw.shape[:-1], self.channels, self.outputs)
 
   def parameters(
-    self, h: Float[Array, "B H W D"], y_hat: Float[Array, "B H W M"]
+    self,
+    h: Float[Array, "B H W D"],
+    y_hat: Float[Array, "B H W M"],
+    size: Int[Array, "2"] | None = None,
   ) -> Float[Array, "B H W M K"]:
     """Raw parameters of all latents at once, from all of y_hat.
 
     Causal by construction: no latent reads one of its own or a later pass.
+    What lies beyond `size` is read as the zeros that it is.
     """
+    del size
     return self._join(h, self.attention(y_hat))
 
   def parameters_at(
@@ -225,6 +230,7 @@ class CausalAttention(InWavefronts, nn.Module):
     rows: Int[Array, " P"],
     columns: Int[Array, " P"],
     local: Float[Array, ""],
+    size: Int[Array, "2"],
     group: int,
   ) -> Float[Array, "P M K"]:
     """Raw parameters of one pass; equals `parameters` there.
@@ -235,9 +241,10 @@ class CausalAttention(InWavefronts, nn.Module):
       rows: positions of the pass, padded as in `Pass`.
       columns: likewise.
       local: the pass's `local`, always 1.0.
+      size: the pass's `size`; not needed.
       group: the pass's `group`, always 0.
     """
-    del local, group
+    del local, size, group
     return self._join(
       h[0, rows, columns], self.attention.at(y_hat, rows, columns)
     )

@@ -36,6 +36,7 @@ class Pass(NamedTuple):
     columns: likewise.
     count: how many positions are real.
     local: 1.0 where the group's earlier passes are to be read, else 0.0.
+    size: rows and columns of the latent, at the upper left of its canvas.
   """
 
   group: int
@@ -44,9 +45,70 @@ class Pass(NamedTuple):
   columns: np.ndarray
   count: int
   local: float
+  size: tuple[int, int]
 
 
-class CheckerboardSlices(nn.Module):
+class InCheckerboard:
+  """The order of coding in slices, each in two passes.
+
+  Attributes:
+    slices: channels of each slice; they sum to M.
+  """
+
+  slices: tuple[int, ...]
+
+  def span(self, number: int) -> tuple[int, int]:
+    """First channel of a slice, and the one behind its last."""
+    start = sum(self.slices[:number])
+    return start, start + self.slices[number]
+
+  def bounds(self, group: int) -> tuple[int, int]:
+    """First channel of what a group codes, and the one behind its last."""
+    return self.span(group)
+
+  def passes(
+    self, height: int, width: int, canvas: tuple[int, int] | None = None
+  ) -> list[Pass]:
+    """The order of coding for a latent of `height` by `width`.
+
+    Args:
+      height: of the latent, which lies at the upper left of a canvas.
+      width: likewise.
+      canvas: its size, `height` by `width` by default; it alone decides how
+        long the lists of positions are.
+    """
+    rows, columns = np.indices((height, width)).reshape(2, -1)
+    parity = (rows + columns) % 2
+    size = -(-math.prod(canvas or (height, width)) // 2)
+    order = []
+    for number in range(len(self.slices)):
+      for local, chosen in enumerate((parity == 1, parity == 0)):
+        count = int(chosen.sum())
+        if count == 0:
+          continue
+        order.append(
+          Pass(
+            number,
+            self.span(number),
+            np.resize(rows[chosen], size).astype(np.int32),
+            np.resize(columns[chosen], size).astype(np.int32),
+            count,
+            float(local),
+            (height, width),
+          )
+        )
+    return order
+
+  def order(self, height: int, width: int) -> np.ndarray:
+    """The number of the pass that codes each latent, int32 [H, W, M]."""
+    numbers = np.empty((height, width, sum(self.slices)), np.int32)
+    for i, one in enumerate(self.passes(height, width)):
+      rows, columns = one.rows[: one.count], one.columns[: one.count]
+      numbers[rows, columns, slice(*one.channels)] = i
+    return numbers
+
+
+class CheckerboardSlices(InCheckerboard, nn.Module):
   """Raw prior parameters from h and what is decoded of y_hat.
 
   Attributes:
@@ -86,51 +148,6 @@ class CheckerboardSlices(nn.Module):
       for i, width in enumerate(self.slices)
     ]
 
-  def bounds(self, group: int) -> tuple[int, int]:
-    """First channel of a slice, and the one behind its last."""
-    start = sum(self.slices[:group])
-    return start, start + self.slices[group]
-
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list[Pass]:
-    """The order of coding for a latent of `height` by `width`.
-
-    Args:
-      height: of the latent, which lies at the upper left of a canvas.
-      width: likewise.
-      canvas: its size, `height` by `width` by default; it alone decides how
-        long the lists of positions are.
-    """
-    rows, columns = np.indices((height, width)).reshape(2, -1)
-    parity = (rows + columns) % 2
-    size = -(-math.prod(canvas or (height, width)) // 2)
-    order = []
-    for group in range(len(self.slices)):
-      for local, chosen in enumerate((parity == 1, parity == 0)):
-        count = int(chosen.sum())
-        if count == 0:
-          continue
-        order.append(
-          Pass(
-            group,
-            self.bounds(group),
-            np.resize(rows[chosen], size).astype(np.int32),
-            np.resize(columns[chosen], size).astype(np.int32),
-            count,
-            float(local),
-          )
-        )
-    return order
-
-  def order(self, height: int, width: int) -> np.ndarray:
-    """The number of the pass that codes each latent, int32 [H, W, M]."""
-    numbers = np.empty((height, width, sum(self.slices)), np.int32)
-    for i, one in enumerate(self.passes(height, width)):
-      rows, columns = one.rows[: one.count], one.columns[: one.count]
-      numbers[rows, columns, slice(*one.channels)] = i
-    return numbers
-
   def _join(self, group, hidden):
     hidden = nn.gelu(hidden)
     hidden = nn.gelu(self.middle[group](hidden))
@@ -138,17 +155,22 @@ class CheckerboardSlices(nn.Module):
     return raw.reshape(*raw.shape[:-1], self.slices[group], self.outputs)
 
   def parameters(
-    self, h: Float[Array, "B H W D"], y_hat: Float[Array, "B H W M"]
+    self,
+    h: Float[Array, "B H W D"],
+    y_hat: Float[Array, "B H W M"],
+    size: Int[Array, "2"] | None = None,
   ) -> Float[Array, "B H W M K"]:
     """Raw parameters of all latents at once, from all of y_hat.
 
     Causal by construction: no latent reads one of its own or a later pass.
+    What lies beyond `size` is read as the zeros that it is.
     """
+    del size
     rows, columns = np.indices(h.shape[1:3])
     local = jnp.asarray((rows + columns) % 2 == 0, h.dtype)[None, :, :, None]
     parts = []
     for group in range(len(self.slices)):
-      start, stop = self.bounds(group)
+      start, stop = self.span(group)
       hidden = self.from_h[group](h)
       hidden += local * self.from_anchors[group](y_hat[..., start:stop])
       if group:
@@ -163,6 +185,7 @@ class CheckerboardSlices(nn.Module):
     rows: Int[Array, " P"],
     columns: Int[Array, " P"],
     local: Float[Array, ""],
+    size: Int[Array, "2"],
     group: int,
   ) -> Float[Array, "P S K"]:
     """Raw parameters of one pass; equals `parameters` there.
@@ -173,9 +196,11 @@ class CheckerboardSlices(nn.Module):
       rows: positions of the pass, padded as in `Pass`.
       columns: likewise.
       local: the pass's `local`.
+      size: the pass's `size`; not needed.
       group: the pass's `group`; static.
     """
-    start, stop = self.bounds(group)
+    del size
+    start, stop = self.span(group)
     hidden = self.from_h[group](h[0, rows, columns])
     anchors = self.from_anchors[group].at(y_hat[..., start:stop], rows, columns)
     hidden += local.astype(h.dtype) * anchors

@@ -80,6 +80,7 @@ class InWavefronts:
           np.resize(columns, size).astype(np.int32),
           rows.size,
           1.0,
+          (height, width),
         )
       )
     return order
@@ -135,12 +136,17 @@ class Wavefronts(InWavefronts, nn.Module):
     return raw.reshape(*raw.shape[:-1], self.channels, self.outputs)
 
   def parameters(
-    self, h: Float[Array, "B H W D"], y_hat: Float[Array, "B H W M"]
+    self,
+    h: Float[Array, "B H W D"],
+    y_hat: Float[Array, "B H W M"],
+    size: Int[Array, "2"] | None = None,
   ) -> Float[Array, "B H W M K"]:
     """Raw parameters of all latents at once, from all of y_hat.
 
     Causal by construction: no latent reads one of its own or a later pass.
+    What lies beyond `size` is read as the zeros that it is.
     """
+    del size
     return self._join(self.from_h(h) + self.from_before(y_hat))
 
   def parameters_at(
@@ -150,6 +156,7 @@ class Wavefronts(InWavefronts, nn.Module):
     rows: Int[Array, " P"],
     columns: Int[Array, " P"],
     local: Float[Array, ""],
+    size: Int[Array, "2"],
     group: int,
   ) -> Float[Array, "P M K"]:
     """Raw parameters of one pass; equals `parameters` there.
@@ -160,8 +167,9 @@ class Wavefronts(InWavefronts, nn.Module):
       rows: positions of the pass, padded as in `Pass`.
       columns: likewise.
       local: the pass's `local`, always 1.0.
+      size: the pass's `size`; not needed.
       group: the pass's `group`, always 0.
     """
-    del local, group
+    del local, size, group
     hidden = self.from_h(h[0, rows, columns])
     return self._join(hidden + self.from_before.at(y_hat, rows, columns))

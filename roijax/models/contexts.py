@@ -6,6 +6,7 @@ import flax.linen as nn
 
 from roijax.layers.causal_attention import CausalAttention
 from roijax.layers.checkerboard import CheckerboardSlices
+from roijax.layers.linear_slices import LinearSlices
 from roijax.layers.wavefront import Wavefronts
 
 Hidden = int | Sequence[int]
@@ -31,6 +32,17 @@ def _checkerboard(slices, outputs, hidden):
   return CheckerboardSlices(tuple(slices), outputs, *_widths(hidden, 1))
 
 
+def _linear_attention(slices, outputs, hidden):
+  context = LinearSlices(tuple(slices), outputs, _widths(hidden, 5))
+  odd = [width for width in context.slices[1:] if width % context.heads]
+  if odd:
+    raise ValueError(
+      f"linear_attention has {context.heads} heads, which must divide all "
+      f"slices but the first, not {tuple(slices)}"
+    )
+  return context
+
+
 def _wavefront(slices, outputs, hidden):
   channels = _all_at_once("a wavefront", slices)
   return Wavefronts(channels, outputs, *_widths(hidden, 1))
@@ -44,6 +56,7 @@ def _attention(slices, outputs, hidden):
 
 CONTEXTS: dict[str, Callable[[Sequence[int], int, Hidden], nn.Module]] = {
   "checkerboard": _checkerboard,
+  "linear_attention": _linear_attention,
   "wavefront": _wavefront,
   "attention": _attention,
 }
@@ -59,7 +72,8 @@ def build_context(
     slices: channels of each slice; a single one where a context codes all
       channels at once.
     outputs: numbers a latent (the prior's).
-    hidden: width inside; two of them, a sequence, for "attention".
+    hidden: width inside; a sequence of two for "attention", of five for
+      "linear_attention".
 
   Raises:
     ValueError: there is no such context, or it takes other sizes.

@@ -172,10 +172,20 @@ class Flow(nn.Module):
     return self.hyper_synthesis(z_hat)
 
   def parameters(
-    self, h: Float[Array, "B h w D"], y_hat: Float[Array, "B h w M"]
+    self,
+    h: Float[Array, "B h w D"],
+    y_hat: Float[Array, "B h w M"],
+    size: Int[Array, "2"] | None = None,
   ) -> Parameters:
-    """The prior's parameters of every latent, in one parallel pass."""
-    raw = self.context.parameters(h, self._normalised(y_hat))
+    """The prior's parameters of every latent, in one parallel pass.
+
+    Args:
+      h: what `hyper_synthesise` gave.
+      y_hat: the latent, gained.
+      size: rows and columns of the latent, where it lies at the upper left
+        of a canvas, zeros around; None: it has no canvas.
+    """
+    raw = self.context.parameters(h, self._normalised(y_hat), size)
     return self.prior.split(raw, self._unit())
 
   def passes(
@@ -199,6 +209,7 @@ class Flow(nn.Module):
     rows: Int[Array, " P"],
     columns: Int[Array, " P"],
     local: Float[Array, ""],
+    size: Int[Array, "2"],
     group: int,
   ) -> tuple[Array, Array, Array]:
     """Means, table indexes and close calls of one pass, each [P, S].
@@ -207,7 +218,7 @@ class Flow(nn.Module):
     """
     unit = self._unit().astype(h.dtype)
     raw = self.context.parameters_at(
-      h, self._normalised(y_hat), rows, columns, local, group
+      h, self._normalised(y_hat), rows, columns, local, size, group
     )
     channels = slice(*self.context.bounds(group))
     found = self.prior.split(raw, unit[channels], channels)
@@ -215,11 +226,20 @@ class Flow(nn.Module):
     return found.mean, indexes, close
 
   def estimate_bits(
-    self, z_hat: Float[Array, "1 p q N"], y_hat: Float[Array, "1 h w M"]
+    self,
+    z_hat: Float[Array, "1 p q N"],
+    y_hat: Float[Array, "1 h w M"],
+    size: Int[Array, "2"],
   ) -> tuple[Float[Array, "1 h w"], Float[Array, "1 p q"]]:
-    """Bits of quantised latents by the float likelihoods, by position."""
+    """Bits of quantised latents by the float likelihoods, by position.
+
+    Args:
+      z_hat: the hyper-latent, on a canvas.
+      y_hat: the latent, likewise.
+      size: its rows and columns, of which the canvas may have more.
+    """
     h = self.hyper_synthesis(z_hat)
-    bits_y = self.prior.bits(y_hat, self.parameters(h, y_hat))
+    bits_y = self.prior.bits(y_hat, self.parameters(h, y_hat, size))
     return jnp.sum(bits_y, axis=-1), jnp.sum(self.z_prior(z_hat), axis=-1)
 
   def synthesise(

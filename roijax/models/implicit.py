@@ -30,33 +30,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from roijax.layers.gating import GatedAnalysis
 from roijax.models.flow import FOREGROUND, Flow, Layers, Mask
 from roijax.models.ggm import RegionalSynthesis, build_ggm
-from roijax.ops.resample import (
-  average_pool,
-  depth_to_space,
-  upsample_bilinear,
-)
+from roijax.ops.resample import depth_to_space, upsample_bilinear
 
 COMPOSITES = ("mask", "predicted", "none")
 GATINGS = ("implicit", "explicit")
 STRIDE = 16
-
-
-class GatedAnalysis(nn.Module):
-  """Explicit allocation: multiplies y by the importance map.
-
-  Attributes:
-    trunk: (x, roi) -> y, blind to the map.
-  """
-
-  trunk: nn.Module
-
-  def __call__(
-    self, x: Float[Array, "B H W 3"], roi: Float[Array, "B H W 1"]
-  ) -> Float[Array, "B h w M"]:
-    """The latent y before the gain."""
-    return self.trunk(x, roi) * average_pool(roi, STRIDE)
 
 
 class MaskHead(nn.Module):

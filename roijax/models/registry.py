@@ -9,12 +9,14 @@ from roijax.models.flow import Flow
 from roijax.models.ggm import build_ggm
 from roijax.models.implicit import build_implicit
 from roijax.models.swin import build_swin
+from roijax.models.tlic import build_tlic
 
 SYSTEMS = {
   "custom": build_custom,
   "ggm": build_ggm,
   "implicit": build_implicit,
   "swin": build_swin,
+  "tlic": build_tlic,
 }
 
 
