@@ -58,6 +58,14 @@ class SpectralConv(nn.Module):
     )
 
 
+def start(shapes: dict) -> dict:
+  """Vectors to begin with, for a collection of these shapes.
+
+  All alike: kernels are random, and vectors need not be, too.
+  """
+  return jax.tree.map(lambda leaf: _start(leaf.size), shapes)
+
+
 def advance(params: dict, vectors: dict, steps: int = 1) -> dict:
   """Moves all vectors of a network by power iteration.
 
@@ -87,7 +95,6 @@ def advance(params: dict, vectors: dict, steps: int = 1) -> dict:
 
 
 def _start(count):
-  # Kernels are random: no need for vectors to be, too.
   return jnp.full(count, count**-0.5)
 
 

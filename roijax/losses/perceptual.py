@@ -120,8 +120,11 @@ def reduce(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
     padded = _repeat_edges(x, axis, 2)
     # Shifted sums: grouped convolutions are slow on a CPU.
     x = sum(
-      tap * _slice(padded, axis, start, start + size, 2)
-      for start, tap in enumerate(TAPS)
+      (
+        tap * _slice(padded, axis, start, start + size, 2)
+        for start, tap in enumerate(TAPS[1:], 1)
+      ),
+      start=TAPS[0] * _slice(padded, axis, 0, size, 2),
     )
   return x
 

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 from roijax.layers import spectral
 from roijax.layers.spectral import SpectralConv
+from roijax.models.random_start import draw_params
 from roijax.ops.resample import upsample_bilinear
 
 # Doublings of the width, each at half the resolution.
@@ -93,10 +94,9 @@ def init_discriminator(
     Its parameters, and its spectral vectors, which have begun to settle.
   """
   x, y_hat = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 1, 1, latent_channels))
-
-  def start(key):
-    made = model.init(key, x, y_hat)
-    params, vectors = made["params"], made[spectral.COLLECTION]
-    return params, spectral.advance(params, vectors, steps=10)
-
-  return jax.jit(start)(key)
+  shapes = jax.eval_shape(model.init, key, x, y_hat)
+  params = draw_params(shapes["params"], key)
+  vectors = spectral.start(shapes[spectral.COLLECTION])
+  return params, jax.jit(spectral.advance, static_argnums=2)(
+    params, vectors, 10
+  )
