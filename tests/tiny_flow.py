@@ -1,43 +1,43 @@
-"""A flow of a few matrices, for tests of what trains codecs: quick to compile.
+"""A codec of a few matrices, for tests of what trains codecs.
 
-It takes what `Flow` takes and gives what it gives, with noise from the keys.
+Its noise, qualities and importance come from the keys by plain arithmetic:
+random generators take a second each to compile.
 """
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from roijax.models.flow import FlowOutput
 from roijax.ops.resample import depth_to_space, space_to_depth
+from roijax.training.objective import Pass
 
 CHANNELS = 4
 VGG_WIDTHS = (2, 2, 3, 3, 2)
+MIDDLE = 0.003
 
 
-class TinyFlow(nn.Module):
-  mask_stride = 0
-  mask_in_file = False
-  latent_channels = CHANNELS
-
-  @nn.compact
-  def __call__(self, x, roi, quality, keys, mask=None):
-    log_unit = self.param("log_unit", nn.initializers.zeros, (CHANNELS,))
-    analysis = self.param("analysis", nn.initializers.zeros, (1024, CHANNELS))
-    synthesis = self.param("synthesis", nn.initializers.zeros, (CHANNELS, 768))
-    seen = space_to_depth(jnp.concatenate([x, roi], axis=-1), 16)
-    y = seen @ analysis * (1 + quality[:, None, None, None])
-    noise = jax.vmap(lambda key: jax.random.uniform(key, y.shape[1:]))(keys)
-    y_hat = y + noise - 0.5
-    x_hat = depth_to_space(y_hat @ synthesis, 16)
-    bits = jnp.log2(1 + (y_hat / jnp.exp(log_unit).reshape(1, 1, 1, -1)) ** 2)
-    return FlowOutput(x_hat, bits, 0.1 * bits, y_hat)
+def run(params, batch, keys) -> Pass:
+  """What `objective.make_pass` gives, of noise and draws of each key."""
+  x, roi = batch["image"], batch["roi"]
+  bits = jax.random.key_data(keys)[:, :1]
+  draws = (bits % 1000).astype(jnp.float32)[..., None, None] / 1000
+  lmbda = MIDDLE * 4 ** (draws[:, 0, 0, 0] - 0.3)
+  importance = jnp.maximum(roi, 0.5 * draws)
+  seen = space_to_depth(jnp.concatenate([x, importance], axis=-1), 16)
+  y = seen @ params["analysis"] * (1 + draws)
+  places = jnp.arange(y[0].size, dtype=jnp.float32).reshape(1, *y.shape[1:])
+  y_hat = y + 0.5 * jnp.sin(1000 * draws + 7 * places)
+  x_hat = depth_to_space(y_hat @ params["synthesis"], 16)
+  unit = jnp.exp(params["log_unit"]).reshape(1, 1, 1, -1)
+  bits_y = jnp.log2(1 + (y_hat / unit) ** 2)
+  out = FlowOutput(x_hat, bits_y, 0.1 * bits_y, y_hat)
+  bpp = 1.1 * jnp.sum(bits_y, axis=(1, 2, 3)) / (x.shape[1] * x.shape[2])
+  return Pass(out, bpp, importance, lmbda, jnp.float32(MIDDLE), None)
 
 
 def make_params(seed: int = 0) -> dict:
-  rng = np.random.default_rng(seed)
-  draw = rng.standard_normal
+  draw = np.random.default_rng(seed).standard_normal
   params = {
     "log_unit": 0.3 * draw(CHANNELS),
     "analysis": draw((1024, CHANNELS)) / 20,
@@ -50,17 +50,3 @@ def make_batch(count: int, side: int = 32, seed: int = 0) -> dict:
   rng = np.random.default_rng(seed)
   roi = (rng.random((count, side, side, 1)) > 0.5).astype(np.float32)
   return {"image": rng.random((count, side, side, 3), np.float32), "roi": roi}
-
-
-def make_config() -> ConfigDict:
-  return ConfigDict(
-    {
-      "model": {"lmbdas": (0.001, 0.003, 0.01)},
-      "loss": {
-        "balance": 0.5,
-        "background_low": 0.1,
-        "background_high": 1.0,
-        "background_extremes": 0.1,
-      },
-    }
-  )

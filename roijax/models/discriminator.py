@@ -30,8 +30,6 @@ from roijax.layers.spectral import SpectralConv
 from roijax.models.random_start import draw_params
 from roijax.ops.resample import upsample_bilinear
 
-# Doublings of the width, each at half the resolution.
-DEPTH = 3
 SLOPE = 0.2
 
 
@@ -41,10 +39,12 @@ class UNetDiscriminator(nn.Module):
   Attributes:
     width: channels at full resolution.
     condition: channels that the latent is made.
+    depth: doublings of the width, each at half the resolution.
   """
 
   width: int = 64
   condition: int = 12
+  depth: int = 3
 
   @nn.compact
   def __call__(
@@ -53,7 +53,7 @@ class UNetDiscriminator(nn.Module):
     """Judges.
 
     Args:
-      x: photos or reconstructions; 8 divides their sides.
+      x: photos or reconstructions; `2**depth` divides their sides.
       y_hat: the decoded latents; its sides are a whole factor smaller. They
         are taken as they are: whoever calls stops gradients.
     """
@@ -63,11 +63,11 @@ class UNetDiscriminator(nn.Module):
     x = jnp.concatenate([2 * x - 1, known], axis=-1)
     x = _leaky(nn.Conv(self.width, (3, 3), name="first")(x))
     skips = []
-    for level in range(DEPTH):
+    for level in range(self.depth):
       skips.append(x)
       width = self.width << (level + 1)
       x = _leaky(SpectralConv(width, 4, 2, name=f"down_{level}")(x))
-    for level in reversed(range(DEPTH)):
+    for level in reversed(range(self.depth)):
       x = upsample_bilinear(x, 2)
       x = _leaky(SpectralConv(self.width << level, name=f"up_{level}")(x))
       x += skips[level]

@@ -19,6 +19,7 @@ from roijax.models.discriminator import UNetDiscriminator, init_discriminator
 from roijax.models.flow import Flow
 from roijax.models.vgg import make_random
 from roijax.training.gan_steps import Adversary, make_gan_state, make_gan_steps
+from roijax.training.objective import make_pass
 from roijax.training.optimizer import make_optimizer
 from roijax.training.options import call_with
 from roijax.training.state import TrainState
@@ -163,7 +164,14 @@ def start_second_stage(
   )
   adversary = stage.adversary
   state = make_gan_state(params, judge, vectors, optimizer, adversary, key)
-  return state, make_gan_steps(model, config, optimizer, adversary, ema_decay)
+  steps = make_gan_steps(
+    make_pass(model, config),
+    config.loss.balance,
+    optimizer,
+    adversary,
+    ema_decay,
+  )
+  return state, steps
 
 
 def describe(config: Any, stage: SecondStage | None) -> dict[str, Any]:

@@ -28,8 +28,7 @@ from jax import Array
 from roijax.layers import spectral
 from roijax.losses.adversarial import discriminator_losses
 from roijax.models.discriminator import UNetDiscriminator
-from roijax.models.flow import Flow
-from roijax.training.objective import Pass, make_pass, measure_pass
+from roijax.training.objective import Pass, measure_pass
 from roijax.training.state import TrainState
 from roijax.training.steps import (
   NONFINITE,
@@ -101,8 +100,8 @@ def make_gan_state(
 
 
 def make_gan_steps(
-  model: Flow,
-  config: Any,
+  run: Callable[..., Pass],
+  balance: float,
   optimizer: optax.GradientTransformation,
   adversary: Adversary,
   ema_decay: float = 0.0,
@@ -110,8 +109,9 @@ def make_gan_steps(
   """The update of both networks.
 
   Args:
-    model: the codec, with one decoder.
-    config: as for `objective.make_loss_fn`.
+    run: the codec's pass, from `objective.make_pass`; it has one decoder, and
+      its parameters a `log_unit`.
+    balance: the power that levels the rates, `config.loss.balance`.
     optimizer: what moves the codec's parameters.
     adversary: the rest.
     ema_decay: see `steps.make_apply_step`.
@@ -123,7 +123,6 @@ def make_gan_steps(
     the mean probabilities that it gives photos and reconstructions, all by
     the vectors of this step and the weights before it.
   """
-  run, balance = make_pass(model, config), config.loss.balance
   gan = _Gan(run, balance, optimizer, adversary, ema_decay)
   phases = (
     Phase(gan.evaluate_judge, gan.apply_judge),

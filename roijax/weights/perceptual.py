@@ -190,7 +190,7 @@ def _read_published(path: str | os.PathLike) -> Mapping[str, np.ndarray]:
   if path.suffix in (".pth", ".pt", ".bin"):
     raise CheckpointError(
       f"{path} is PyTorch's: make it a .npz, where that is installed, as"
-      " `roijax weights perceptual --help` says"
+      " `roijax weights perceptual` says"
     )
   raise CheckpointError(f"{path} is neither .safetensors nor .npz")
 
