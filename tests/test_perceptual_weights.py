@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from roijax.cli import main
+from roijax import cli
 from roijax.errors import CheckpointError
 from roijax.models import vgg
 from roijax.weights import perceptual
@@ -161,15 +161,19 @@ def test_the_command_says_where_to_get_them_and_converts(
   files, monkeypatch, capsys, tmp_path
 ):
   monkeypatch.setattr(perceptual.convert, "__defaults__", (WIDTHS,))
-  assert main(["weights", "perceptual"]) == 0
+
+  def call(*arguments):
+    return cli.exit_code(lambda: cli.run(["weights", "perceptual", *arguments]))
+
+  assert call() == 0
   assert capsys.readouterr().out == SOURCES + "\n"
   assert "https://huggingface.co/timm/vgg16.tv_in1k" in SOURCES
   out = tmp_path / "made.npz"
   arguments = [str(files / "vgg.npz"), str(files / "heads.npz"), "-o", str(out)]
-  assert main(["weights", "perceptual", *arguments]) == 0
+  assert call(*arguments) == 0
   fingerprint = load_perceptual(out, WIDTHS).fingerprint
   assert capsys.readouterr().out == f"{out}: fingerprint {fingerprint}\n"
-  assert main(["weights", "perceptual", arguments[0]]) == 2
+  assert call(arguments[0]) == 2
   assert "two files are needed" in capsys.readouterr().err
 
 

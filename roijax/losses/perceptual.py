@@ -8,6 +8,7 @@ from any network (`models.vgg`).
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 # So small that only features of exactly zero, which have no direction, see it:
@@ -115,41 +116,35 @@ def laplacian(
 
 def reduce(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
   """Blurs with `TAPS`, edges repeated, and keeps every other row and column."""
-  for axis in (1, 2):
-    size = x.shape[axis]
-    padded = _repeat_edges(x, axis, 2)
-    # Shifted sums: grouped convolutions are slow on a CPU.
-    x = sum(
-      (
-        tap * _slice(padded, axis, start, start + size, 2)
-        for start, tap in enumerate(TAPS[1:], 1)
-      ),
-      start=TAPS[0] * _slice(padded, axis, 0, size, 2),
-    )
-  return x
+  rows, columns = (_reduction(size) for size in x.shape[1:3])
+  return _both_ways(x, rows, columns)
 
 
 def expand(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
   """Doubles both sides: zeros between, edges repeated, twice `TAPS`."""
-  for axis in (1, 2):
-    size = x.shape[axis]
-    padded = _repeat_edges(x, axis, 1)
-    before, here, after = (
-      _slice(padded, axis, start, start + size, 1) for start in range(3)
-    )
-    even = 2 * (TAPS[0] * before + TAPS[2] * here + TAPS[4] * after)
-    odd = 2 * (TAPS[1] * here + TAPS[3] * after)
-    dims = [n * 2 if i == axis else n for i, n in enumerate(x.shape)]
-    x = jnp.stack([even, odd], axis=axis + 1).reshape(dims)
-  return x
+  rows, columns = (_expansion(size) for size in x.shape[1:3])
+  return _both_ways(x, rows, columns)
 
 
-def _repeat_edges(x, axis, count):
-  pads = [(count, count) if i == axis else (0, 0) for i in range(x.ndim)]
-  return jnp.pad(x, pads, mode="edge")
+def _both_ways(x, rows, columns):
+  # Matrices: shifted sums compile for seconds, grouped convolutions are slow.
+  return jnp.einsum("ph,bhwc,qw->bpqc", rows, x, columns, precision="highest")
 
 
-def _slice(x, axis, start, stop, step):
-  where = [slice(None)] * x.ndim
-  where[axis] = slice(start, stop, step)
-  return x[tuple(where)]
+def _reduction(size):
+  matrix = np.zeros((size // 2, size), np.float32)
+  for row in range(size // 2):
+    for offset, tap in enumerate(TAPS, -2):
+      matrix[row, np.clip(2 * row + offset, 0, size - 1)] += tap
+  return jnp.asarray(matrix)
+
+
+def _expansion(size):
+  matrix = np.zeros((2 * size, size), np.float32)
+  for row in range(2 * size):
+    for offset, tap in enumerate(TAPS, -2):
+      # The pixels between which zeros were put.
+      place, between = divmod(row + offset, 2)
+      if not between:
+        matrix[row, np.clip(place, 0, size - 1)] += 2 * tap
+  return jnp.asarray(matrix)
