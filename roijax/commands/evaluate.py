@@ -109,6 +109,13 @@ def evaluate(
       help="Also record the bits that tables and likelihood foretell.",
     ),
   ] = False,
+  lpips: Annotated[
+    str | None,
+    typer.Option(
+      metavar="FILE",
+      help="Also measure LPIPS, with what `roijax weights perceptual` made.",
+    ),
+  ] = None,
   out: Annotated[
     str | None,
     typer.Option(
@@ -151,10 +158,13 @@ def evaluate(
       if value is not None and not (name == "annotations" and named):
         option = name.replace("_", "-")
         raise ConfigError(f"--{option} needs --task=detection or segmentation")
-    _evaluate_distortion(checkpoint, settings | {"detailed": detailed}, out)
+    more = {"detailed": detailed, "lpips": lpips}
+    _evaluate_distortion(checkpoint, settings | more, out)
   else:
     if detailed:
       raise ConfigError(f"--detailed is of no use with --task={task}")
+    if lpips is not None:
+      raise ConfigError(f"--lpips is of no use with --task={task}")
     _evaluate_task(checkpoint, settings | of_tasks | {"task": task}, out)
 
 

@@ -38,6 +38,7 @@ class Settings:
     limit: only the first so many photos.
     anchors: rivals at equal bytes, from `rate_distortion.ANCHORS`.
     detailed: see `rate_distortion.evaluate`.
+    lpips: the weights that LPIPS is measured with; None: it is not.
   """
 
   data: str
@@ -49,6 +50,7 @@ class Settings:
   limit: int | None = None
   anchors: Sequence[str] = ()
   detailed: bool = False
+  lpips: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +136,11 @@ def evaluate_codec(
   rate_distortion.check_settings(
     codec.max_quality, qualities, settings.background, settings.anchors
   )
+  look = None
+  if settings.lpips:
+    from roijax.evaluation.lpips import make_lpips
+
+    look = make_lpips(settings.lpips)
   check_writable(out)
   with PhotoProgress(count) as progress:
     rows = rate_distortion.evaluate(
@@ -144,6 +151,7 @@ def evaluate_codec(
       use_roi=settings.roi not in UNIFORM_SPECS,
       anchors=settings.anchors,
       detailed=settings.detailed,
+      look=look,
       progress=progress,
     )
   points = summary.summarise(rows)
