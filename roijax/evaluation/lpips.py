@@ -7,6 +7,7 @@ Source: Zhang et al., CVPR 2018 (arXiv 1801.03924), version 0.1 with VGG-16.
 
 import os
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +36,9 @@ def make_lpips(
 
   @jax.jit
   def program(params, x, x_hat):
+    variables = {"params": params["vgg"]}
     one, other = (
-      model.apply({"params": params["vgg"]}, image.astype(jnp.float32) / 255)
+      cast(list, model.apply(variables, image.astype(jnp.float32) / 255))
       for image in (x, x_hat)
     )
     return lpips(one, other, params["heads"])[0]
