@@ -37,6 +37,7 @@ from roijax.training.export import export_model
 from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.optimizer import make_optimizer
 from roijax.training.state import make_state
+from roijax.training.steps import make_steps
 
 QUALITIES = (1.0, 3.0, 5.0)
 BACKGROUND = 0.25
@@ -114,7 +115,7 @@ def _train(config: ConfigDict, source, seconds: float):
     state = make_state(params, collections, optimizer, jax.random.key(1))
     state = parallel.place_state(state, devices)
     update = parallel.make_update(
-      loss_fn, optimizer, devices, ema_decay=config.train.ema_decay
+      make_steps(loss_fn, optimizer, config.train.ema_decay), devices
     )
     state, metrics = update(state, next(iterator))
     jax.block_until_ready(metrics)

@@ -97,10 +97,13 @@ ALLOWED = {
     "roijax.coding",
     "roijax.data",
     "roijax.layers",
+    "roijax.losses.perceptual",
     "roijax.metrics",
+    "roijax.models.vgg",
     "roijax.onnx_file",
     "roijax.predictor",
     "roijax.roi",
+    "roijax.weights.perceptual",
     *LOW,
   },
   "roijax.commands": {

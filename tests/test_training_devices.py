@@ -10,6 +10,7 @@ from roijax.errors import ConfigError
 from roijax.training import parallel
 from roijax.training.objective import make_loss_fn
 from roijax.training.state import make_state
+from roijax.training.steps import make_steps
 
 
 def test_devices_are_counted_in_each_process(monkeypatch):
@@ -43,7 +44,7 @@ def test_eight_devices_train_the_real_model_as_one_does(smoke):
       jax.tree.map(np.asarray, smoke.params), {}, optimizer, jax.random.key(7)
     )
     state = parallel.place_state(state, devices)
-    update = parallel.make_update(loss_fn, optimizer, devices, ema_decay=0.9)
+    update = parallel.make_update(make_steps(loss_fn, optimizer, 0.9), devices)
     for _ in range(2):
       state, metrics = update(state, dict(batch))
     results.append((jax.device_get(state.params), float(metrics["loss"])))

@@ -10,6 +10,7 @@ from roijax.metrics import psnr as reference
 from roijax.training import parallel
 from roijax.training.regions import average, measure_regions
 from roijax.training.state import make_state
+from roijax.training.steps import make_steps
 
 SIZE, BLOCK, CHANNELS = 32, 16, 3
 
@@ -88,7 +89,7 @@ def test_a_mean_leaves_out_samples_without_the_region_on_any_devices(
   chosen = parallel.pick_devices(devices)
   state = make_state({"w": jnp.ones(2)}, {}, optimizer, jax.random.key(0))
   update = parallel.make_update(
-    loss_fn, optimizer, chosen, accumulate=accumulate
+    make_steps(loss_fn, optimizer), chosen, accumulate
   )
   _, metrics = update(parallel.place_state(state, chosen), batch)
   by_hand = [

@@ -18,6 +18,7 @@ from roijax.training.samples import (
   describe_shapes,
   make_observer,
 )
+from roijax.training.steps import make_steps
 
 
 class Shown:
@@ -125,12 +126,12 @@ def test_pictures_show_what_they_are_given():
 
 def observed_run(workdir, observe=None, observe_every=None):
   state, (optimizer, schedule) = training_run.make_fresh_state()
+  options = TrainOptions(steps=7, log_every=2, observe_every=observe_every)
   state = run_training(
     state,
     training_run.Photos(),
-    training_run.loss_fn,
-    optimizer,
-    TrainOptions(steps=7, log_every=2, observe_every=observe_every),
+    make_steps(training_run.loss_fn, optimizer, options.ema_decay),
+    options,
     batch_size=training_run.BATCH_SIZE,
     workdir=workdir,
     config=training_run.CONFIG,

@@ -12,6 +12,7 @@ from roijax.training.steps import (
   INDEX,
   NONFINITE,
   describe_nonfinite,
+  make_steps,
   make_train_step,
 )
 
@@ -30,11 +31,9 @@ def update_some(devices=1, accumulate=1, steps=4, ema_decay=0.9):
   optimizer = optax.sgd(0.1)
   chosen = parallel.pick_devices(devices)
   update = parallel.make_update(
-    training_run.loss_fn,
-    optimizer,
+    make_steps(training_run.loss_fn, optimizer, ema_decay),
     chosen,
-    accumulate=accumulate,
-    ema_decay=ema_decay,
+    accumulate,
   )
   state = parallel.place_state(make_sgd_state(optimizer), chosen)
   photos = training_run.Photos()
@@ -95,7 +94,7 @@ def test_a_key_depends_on_step_and_row_alone():
 
 def test_a_batch_without_rows_counts_from_zero():
   optimizer = optax.sgd(0.1)
-  step = jax.jit(make_train_step(training_run.loss_fn, optimizer))
+  step = jax.jit(make_train_step(make_steps(training_run.loss_fn, optimizer)))
   batch = next(training_run.Photos())
   plain, _ = step(make_sgd_state(optimizer), batch)
   numbered, _ = step(make_sgd_state(optimizer), {**batch, INDEX: np.arange(16)})
@@ -109,7 +108,7 @@ def test_an_update_follows_the_gradient_of_the_mean():
   optimizer = optax.sgd(0.5)
   state = make_state({"w": jnp.zeros(())}, {}, optimizer, jax.random.key(0))
   devices = parallel.pick_devices(8)
-  update = parallel.make_update(loss_fn, optimizer, devices)
+  update = parallel.make_update(make_steps(loss_fn, optimizer), devices)
   batch = {"image": np.arange(16, dtype=np.float32)}
   state, metrics = update(parallel.place_state(state, devices), batch)
   # SGD shows a gradient that is a device count too large; Adam hides it.
@@ -137,7 +136,7 @@ def test_a_step_compiles_once():
 
   optimizer = optax.sgd(0.1)
   devices = parallel.pick_devices(2)
-  update = parallel.make_update(loss_fn, optimizer, devices)
+  update = parallel.make_update(make_steps(loss_fn, optimizer), devices)
   state = parallel.place_state(make_sgd_state(optimizer), devices)
   photos = training_run.Photos()
   for _ in range(3):
@@ -147,7 +146,7 @@ def test_a_step_compiles_once():
 
 def test_flags_name_the_first_array_that_is_not_finite():
   optimizer = optax.sgd(0.1)
-  step = make_train_step(training_run.loss_fn, optimizer)
+  step = make_train_step(make_steps(training_run.loss_fn, optimizer))
   state = make_sgd_state(optimizer)
   paths = ["analysis/kernel", "synthesis/bias", "synthesis/kernel"]
   batch = next(training_run.Photos())

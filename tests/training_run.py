@@ -26,6 +26,7 @@ from roijax.training.optimizer import make_optimizer
 from roijax.training.options import TrainOptions
 from roijax.training.signals import Interrupted
 from roijax.training.state import TrainState, make_state
+from roijax.training.steps import make_steps
 
 BATCH_SIZE = 16
 CONFIG = {
@@ -112,12 +113,12 @@ def run(
   """Trains to `steps`; the schedule's length is always 100."""
   state, (made, schedule) = make_fresh_state(**(optimizer or {}))
   settings = {"log_every": 3, "checkpoint_every": 4, **options}
+  chosen = TrainOptions(steps=steps, **settings)
   return run_training(
     state,
     iterator or Photos(),
-    loss,
-    made,
-    TrainOptions(steps=steps, **settings),
+    make_steps(loss, made, chosen.ema_decay),
+    chosen,
     batch_size=BATCH_SIZE,
     workdir=workdir,
     config=config or CONFIG,

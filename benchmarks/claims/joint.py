@@ -46,6 +46,7 @@ from roijax.training.export import export_model
 from roijax.training.objective import make_loss_fn
 from roijax.training.optimizer import make_optimizer
 from roijax.training.state import make_state
+from roijax.training.steps import make_steps
 
 QUALITIES = (1.0, 3.0, 5.0)
 
@@ -89,10 +90,8 @@ def train(frozen: Frozen, config: ConfigDict, fresh: bool, source, name: str):
     params = {**kept, **start}
   optimizer, _ = make_optimizer(config.optimizer, config.train.steps)
   update = parallel.make_update(
-    make_loss_fn(model, config),
-    optimizer,
+    make_steps(make_loss_fn(model, config), optimizer, config.train.ema_decay),
     parallel.pick_devices(1),
-    ema_decay=config.train.ema_decay,
   )
   # Copies: the update gives its buffers away, and the next arm starts here too.
   params = jax.tree.map(lambda leaf: np.array(leaf), params)

@@ -23,7 +23,7 @@ from roijax.models.size import measure_size
 from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.optimizer import make_optimizer
 from roijax.training.state import make_state
-from roijax.training.steps import make_train_step
+from roijax.training.steps import make_steps, make_train_step
 
 
 def time_median(call, case: dict) -> float:
@@ -77,7 +77,9 @@ def make_step(case: dict):
   names = jax.tree.map(lambda leaf: leaf.shape, params)
   del params
   loss_fn = make_loss_fn(model, config)
-  program = make_train_step(loss_fn, optimizer, config.train.ema_decay)
+  program = make_train_step(
+    make_steps(loss_fn, optimizer, config.train.ema_decay)
+  )
   compiled = jax.jit(program, donate_argnums=0).lower(state, batch).compile()
 
   def step():

@@ -34,6 +34,7 @@ from roijax.training.objective import (
 )
 from roijax.training.optimizer import leaf_paths, make_optimizer
 from roijax.training.state import make_state, sample_keys
+from roijax.training.steps import make_steps
 
 LOOP_STEPS = 8
 MATMUL_SIDE = 2048
@@ -143,7 +144,8 @@ def _compile(update, state, batch, devices) -> tuple[dict, float]:
 
   def trace():
     nonlocal lowered
-    lowered = program.lower(state, parallel.shard_batch(batch, devices))
+    sharded = parallel.shard_batch(batch, devices)
+    lowered = program.lower(state, sharded, ())
 
   def compile_it():
     nonlocal compiled
@@ -199,10 +201,8 @@ def measure(case: Case) -> dict:
   found["parameters"] = sum(x.size for x in jax.tree.leaves(params))
   del params
   update = parallel.make_update(
-    make_loss_fn(model, config),
-    optimizer,
+    make_steps(make_loss_fn(model, config), optimizer, config.train.ema_decay),
     devices,
-    ema_decay=config.train.ema_decay,
   )
   costs, found["flops"] = _compile(update, state, batch, devices)
   found |= costs

@@ -129,6 +129,13 @@ def evaluate(
       help="Also record the bits that tables and likelihood foretell.",
     ),
   ] = False,
+  lpips: Annotated[
+    str | None,
+    typer.Option(
+      metavar="FILE",
+      help="Also measure LPIPS, with what `roijax weights perceptual` made.",
+    ),
+  ] = None,
   out: Annotated[
     str | None,
     typer.Option(
@@ -175,6 +182,7 @@ def evaluate(
       "detailed": detailed,
       "by_category": by_category,
       "target_bpp": _numbers("target-bpp", target_bpp),
+      "lpips": lpips,
     }
     _evaluate_distortion(checkpoint, settings, out)
   else:
@@ -182,6 +190,7 @@ def evaluate(
       ("detailed", detailed),
       ("by-category", by_category),
       ("target-bpp", target_bpp),
+      ("lpips", lpips is not None),
     ):
       if given:
         raise ConfigError(f"--{name} is of no use with --task={task}")

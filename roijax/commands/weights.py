@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from roijax.commands import options
+from roijax.errors import RoijaxError
 
 app = typer.Typer(
   help="List weights, or ship a training run's.", rich_markup_mode=None
@@ -116,6 +117,38 @@ def export(
     f" {entry.fingerprint.hex()}"
   )
   print(f"card: {folder / f'{entry.name}.md'}")
+
+
+@app.command()
+def perceptual(
+  vgg: Annotated[
+    pathlib.Path | None, typer.Argument(metavar="VGG", hidden=True)
+  ] = None,
+  heads: Annotated[
+    pathlib.Path | None, typer.Argument(metavar="HEADS", hidden=True)
+  ] = None,
+  out: Annotated[
+    pathlib.Path,
+    typer.Option("--output", "-o", metavar="FILE", help="What to write."),
+  ] = pathlib.Path("perceptual.npz"),
+) -> None:
+  """Converts VGG-16 and LPIPS's heads, for training and measuring looks.
+
+  VGG is torchvision's VGG-16, HEADS are the linear heads of LPIPS, both .npz or
+  .safetensors. Without them, says where they are published.
+  """
+  from roijax.weights.perceptual import SOURCES, convert
+
+  if vgg is None:
+    print(SOURCES)
+    return
+  if heads is None:
+    raise RoijaxError(
+      "two files are needed: roijax weights perceptual VGG HEADS; without any,"
+      " it says where they are"
+    )
+  made = convert(vgg, heads, out)
+  print(f"{out}: fingerprint {made.fingerprint}")
 
 
 def _print_table(rows) -> None:

@@ -14,12 +14,13 @@ from roijax.coding import container
 from roijax.data.photo import Photo
 from roijax.errors import ConfigError
 from roijax.evaluation import classical, search
-from roijax.evaluation.rows import COLUMNS, OURS, Codec, Row
+from roijax.evaluation.rows import COLUMNS, LPIPS, OURS, Codec, Row
 from roijax.metrics import ms_ssim as ms_ssim_metric
 from roijax.metrics import psnr as psnr_metric
 
 UNIFORM = "uniform"
 ANCHORS = (UNIFORM, *classical.CODECS)
+Look = Callable[[np.ndarray, np.ndarray], float]
 DETAILS = ("bits_tables", "bits_likelihood", "bits_roi", "bits_bg")
 
 
@@ -74,6 +75,7 @@ def evaluate(
   use_roi: bool = True,
   anchors: Sequence[str] = (),
   detailed: bool = False,
+  look: Look | None = None,
   progress: Callable[[str], None] | None = None,
 ) -> list[Row]:
   """Codes every photo at every quality, and rivals at the same bytes.
@@ -91,6 +93,7 @@ def evaluate(
     anchors: rivals, from `ANCHORS`; `uniform` is this codec without the map.
     detailed: also record the bits that tables and likelihood foretell, and
       where they went; the encoder's seconds then include that accounting.
+    look: measures LPIPS, from `lpips.make_lpips`.
     progress: called with a photo's name when it is done.
 
   Returns:
@@ -107,11 +110,11 @@ def evaluate(
   for photo in photos:
     for quality in qualities:
       ours = _evaluate_ours(
-        codec, photo, quality, background, use_roi, detailed, seen
+        codec, photo, quality, background, use_roi, detailed, seen, look
       )
       rows.append(ours)
       for anchor in anchors:
-        rows.append(_evaluate_anchor(anchor, codec, photo, ours, seen))
+        rows.append(_evaluate_anchor(anchor, codec, photo, ours, seen, look))
     if progress is not None:
       progress(photo["name"])
   return rows
@@ -196,7 +199,7 @@ def _round_trip(encode: Callable[[], Any], decode) -> _RoundTrip:
 
 
 def _evaluate_ours(
-  codec, photo, quality, background, use_roi, detailed, seen
+  codec, photo, quality, background, use_roi, detailed, seen, look
 ) -> Row:
   image, roi = photo["image"], photo["roi"]
   coded = roi if use_roi and roi is not None and np.any(roi) else None
@@ -213,6 +216,7 @@ def _evaluate_ours(
     OURS,
     trip,
     seen,
+    look,
     quality=quality,
     background=background,
     container_bytes=_container_bytes(trip.data),
@@ -220,7 +224,7 @@ def _evaluate_ours(
   )
 
 
-def _evaluate_anchor(anchor, codec, photo, ours: Row, seen) -> Row:
+def _evaluate_anchor(anchor, codec, photo, ours: Row, seen, look) -> Row:
   """One rival at the bytes of one of our rows.
 
   The setting is searched first and coded once more, so that the seconds are of
@@ -236,10 +240,14 @@ def _evaluate_anchor(anchor, codec, photo, ours: Row, seen) -> Row:
     setting, _ = classical.encode_within(anchor, image, budget)
     rival = classical.CODECS[anchor]
     trip = _round_trip(lambda: rival.encode(image, setting), rival.decode)
-  return _row(photo, anchor, trip, seen, quality=ours["quality"], budget=budget)
+  return _row(
+    photo, anchor, trip, seen, look, quality=ours["quality"], budget=budget
+  )
 
 
-def _row(photo, codec_name: str, trip: _RoundTrip, seen, **columns) -> Row:
+def _row(
+  photo, codec_name: str, trip: _RoundTrip, seen, look, **columns
+) -> Row:
   height, width = photo["image"].shape[:2]
   size = (codec_name, height, width)
   first_call = size not in seen
@@ -257,7 +265,10 @@ def _row(photo, codec_name: str, trip: _RoundTrip, seen, **columns) -> Row:
     **measure(photo["image"], trip.x_hat, photo["roi"]),
     **columns,
   }
-  return cast(Row, {column: known.get(column) for column in COLUMNS})
+  row = {column: known.get(column) for column in COLUMNS}
+  if look is not None:
+    row[LPIPS] = look(photo["image"], trip.x_hat)
+  return cast(Row, row)
 
 
 def training_loss(

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from roijax import files
-from roijax.evaluation.rows import COLUMNS, OURS, Row
+from roijax.evaluation.rows import COLUMNS, LPIPS, OURS, Row
 from roijax.evaluation.summary import Difference, Point
 
 SHORT_NAMES = {
@@ -52,7 +52,7 @@ def write_json(
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> None:
-  """Writes one line a row under the names of `rows.COLUMNS`.
+  """Writes one line a row under the names of `rows.COLUMNS`, and LPIPS if any.
 
   What is unknown is empty; an infinite PSNR is `inf`.
 
@@ -60,7 +60,8 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     RoijaxError: the file cannot be written.
   """
   text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+  columns = [*COLUMNS, *([LPIPS] if any(LPIPS in row for row in rows) else [])]
+  writer = csv.DictWriter(text, columns, lineterminator="\n")
   writer.writeheader()
   writer.writerows(rows)
   files.write_whole(path, text.getvalue().encode())
@@ -147,12 +148,14 @@ def _empty_table(first: str, *others: str) -> Table:
 
 
 def _means_table(points: Sequence[Point]) -> Table:
+  looked = any(point.lpips is not None for point in points)
   table = _empty_table(
     "codec",
     "quality",
     "bpp",
     *SHORT_NAMES.values(),
     "MS-SSIM",
+    *(["LPIPS"] if looked else []),
     "enc s",
     "dec s",
   )
@@ -167,6 +170,7 @@ def _means_table(points: Sequence[Point]) -> Table:
       f"{point.bpp:.3f}",
       *(_decibel(getattr(point, measure)) for measure in SHORT_NAMES),
       f"{point.ms_ssim:.4f}",
+      *(["-" if point.lpips is None else f"{point.lpips:.4f}"] * looked),
       f"{point.encode_s:.2f}",
       f"{point.decode_s:.2f}",
     )

@@ -1,6 +1,6 @@
 """What is recorded of one photo coded once, and of a set of photos."""
 
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Row(TypedDict):
     bits_likelihood: what the float likelihood says; detailed runs only.
     bits_roi: table bits of the latents inside the region, and
     bits_bg: outside it; detailed runs only.
+    lpips: see `lpips.make_lpips`; the key is missing where no weights are.
   """
 
   name: str
@@ -71,9 +72,12 @@ class Row(TypedDict):
   bits_likelihood: float | None
   bits_roi: float | None
   bits_bg: float | None
+  lpips: NotRequired[float]
 
 
-COLUMNS = tuple(Row.__annotations__)
+LPIPS = "lpips"
+# What every row has.
+COLUMNS = tuple(name for name in Row.__annotations__ if name != LPIPS)
 
 
 @runtime_checkable

@@ -44,6 +44,7 @@ class Settings:
     detailed: see `rate_distortion.evaluate`.
     by_category: each photo once for each of its categories, which then is the
       region (arXiv 2507.00373).
+    lpips: the weights that LPIPS is measured with; None: it is not.
   """
 
   data: str
@@ -57,6 +58,7 @@ class Settings:
   detailed: bool = False
   by_category: bool = False
   target_bpp: Sequence[float] | None = None
+  lpips: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +154,11 @@ def evaluate_codec(
   rate_distortion.check_settings(
     codec.max_quality, qualities, settings.background, settings.anchors
   )
+  look = None
+  if settings.lpips:
+    from roijax.evaluation.lpips import make_lpips
+
+    look = make_lpips(settings.lpips)
   check_writable(out)
   found: Sequence[Found] = ()
   if settings.target_bpp is not None:
@@ -174,6 +181,7 @@ def evaluate_codec(
       use_roi=settings.roi not in UNIFORM_SPECS,
       anchors=settings.anchors,
       detailed=settings.detailed,
+      look=look,
       progress=progress,
     )
   points = summary.summarise(rows)

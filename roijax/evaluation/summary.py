@@ -46,6 +46,7 @@ class Point(NamedTuple):
     decode_s: likewise.
     unmatched: a rival's photos whose file is not within 3 % of the bytes it
       was to match.
+    lpips: mean over photos; None where it was not measured.
   """
 
   codec: str
@@ -63,6 +64,7 @@ class Point(NamedTuple):
   encode_s: float
   decode_s: float
   unmatched: int
+  lpips: float | None = None
 
 
 class Difference(NamedTuple):
@@ -146,6 +148,7 @@ def _point(codec: str, quality: float, rows: Sequence[Row]) -> Point:
       and abs(row["bytes"] / row["budget"] - 1) > MATCH_TOLERANCE
       for row in rows
     ),
+    lpips=_mean_known(row.get("lpips") for row in rows),
   )
 
 

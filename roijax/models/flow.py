@@ -60,11 +60,13 @@ class FlowOutput(NamedTuple):
     x_hat: reconstruction [B, H, W, 3], not clipped.
     bits_y: bits of each latent [B, H/16, W/16, M].
     bits_z: bits of each hyper-latent.
+    y_hat: the decoded latent, gained [B, H/16, W/16, M].
   """
 
   x_hat: Array
   bits_y: Array
   bits_z: Array
+  y_hat: Array
 
 
 class LayeredOutput(NamedTuple):
@@ -73,6 +75,7 @@ class LayeredOutput(NamedTuple):
   x_hat: Array
   bits_y: Array
   bits_z: Array
+  y_hat: Array
   layers: Layers
 
 
@@ -300,5 +303,5 @@ class Flow(nn.Module):
     y_hat = round_centred(y, parameters.mean)
     x_hat, layers = self._synthesise(y_hat, h, quality, mask)
     if layers is None:
-      return FlowOutput(x_hat, bits_y, bits_z)
-    return LayeredOutput(x_hat, bits_y, bits_z, layers)
+      return FlowOutput(x_hat, bits_y, bits_z, y_hat)
+    return LayeredOutput(x_hat, bits_y, bits_z, y_hat, layers)

@@ -1,7 +1,7 @@
 """A codec's training, put together from its config.
 
 config --> source --> iterator --\\
-           \\-> model --> loss_fn -----> `loop.run_training`
+           \\-> model --> steps -------> `loop.run_training`
 """
 
 import pathlib
@@ -16,6 +16,7 @@ from roijax.training.loop import BatchIterator, run_training
 from roijax.training.optimizer import make_optimizer
 from roijax.training.options import TrainOptions, call_with
 from roijax.training.state import TrainState, make_state
+from roijax.training.steps import make_steps
 
 # Samples that the start is fitted to: 4,096 latents at 128-pixel crops.
 SAMPLE_SIZE = 64
@@ -121,6 +122,11 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
     Interrupted: see `run_training`.
   """
   from roijax.models.registry import build_model
+  from roijax.training.adversarial import (
+    describe,
+    read_second_stage,
+    start_second_stage,
+  )
   from roijax.training.export import export_model
   from roijax.training.joint import (
     make_joint_loss,
@@ -136,6 +142,7 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
   optimizer, schedule = make_optimizer(config.optimizer, options.steps)
   model = build_model(config.system, config.model)
   joint = read_predictor(config)
+  second = read_second_stage(config, model)
   if joint is not None and config.data.get("masks", "truth") != "truth":
     raise ConfigError(
       "config.predictor.mode=joint learns true regions: leave"
@@ -159,10 +166,17 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
     params = start_params(
       params, options.start_from, options.start_partly, config
     )
-  loss_fn = make_loss_fn(model, config)
-  if joint is not None:
-    params = start_predictor(joint, config, init_key, params)
-    loss_fn = make_joint_loss(joint, config, loss_fn)
+  if second is not None:
+    state, steps = start_second_stage(
+      second, model, config, params, optimizer, options.ema_decay, key
+    )
+  else:
+    loss_fn = make_loss_fn(model, config)
+    if joint is not None:
+      params = start_predictor(joint, config, init_key, params)
+      loss_fn = make_joint_loss(joint, config, loss_fn)
+    state = make_state(params, collections, optimizer, key)
+    steps = make_steps(loss_fn, optimizer, options.ema_decay)
   observe = None
   if options.observe_every and hosts.is_primary():
     observe = make_observer(model, config, sample, workdir)
@@ -173,14 +187,13 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
 
   try:
     return run_training(
-      make_state(params, collections, optimizer, key),
+      state,
       iterator,
-      loss_fn,
-      optimizer,
+      steps,
       options,
       batch_size=config.data.batch_size,
       workdir=workdir,
-      config=config.to_dict(),
+      config=describe(config, second),
       schedule=schedule,
       export=export,
       observe=observe,

@@ -31,6 +31,9 @@ GROUPS = {
   "gradient": "optimizer",
   "learning": "optimizer",
   "images": "speed",
+  "term": "terms",
+  "share": "terms",
+  "discriminator": "discriminator",
 }
 
 # A step's metric: a mean over its samples, or the means of a sum and of a

@@ -26,7 +26,7 @@ from roijax.training.options import TrainOptions
 from roijax.training.run_config import write_config
 from roijax.training.signals import Interrupted, StopOnSignal
 from roijax.training.state import TrainState
-from roijax.training.steps import NONFINITE, LossFn, describe_nonfinite
+from roijax.training.steps import NONFINITE, Steps, describe_nonfinite
 
 
 class BatchIterator(Protocol):
@@ -51,8 +51,7 @@ class BatchIterator(Protocol):
 def run_training(
   state: TrainState,
   iterator: BatchIterator,
-  loss_fn: LossFn,
-  optimizer: optax.GradientTransformation,
+  steps: Steps,
   options: TrainOptions,
   *,
   batch_size: int,
@@ -71,8 +70,7 @@ def run_training(
     state: a fresh state; the restored one takes its place.
     iterator: the batches; where there are several processes, this one's rows
       of them.
-    loss_fn: see `steps.make_gradient_step`.
-    optimizer: what maps gradients to updates.
+    steps: what an update is.
     options: how long, how often, in how many parts.
     batch_size: samples in a batch, over all devices and processes.
     workdir: the run's folder; all processes must see it.
@@ -124,13 +122,7 @@ def run_training(
     devices,
     checkpoints,
     log,
-    parallel.make_update(
-      loss_fn,
-      optimizer,
-      devices,
-      accumulate=options.accumulate,
-      ema_decay=options.ema_decay,
-    ),
+    parallel.make_update(steps, devices, options.accumulate),
     schedule,
     export if hosts.is_primary() else None,
     observe,

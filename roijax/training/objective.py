@@ -1,11 +1,13 @@
 """What a rate-distortion model is trained for, and where it starts."""
 
 import math
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from roijax.errors import ConfigError
 from roijax.layers.gain import start_gain
@@ -115,6 +117,86 @@ def make_importance(config):
   return importance
 
 
+class Pass(NamedTuple):
+  """One training pass of a batch.
+
+  Attributes:
+    out: what the flow gave.
+    bpp: bits a pixel of each sample, the mask's included.
+    importance: what the encoder would see of the true region [B, H, W, 1].
+    lmbda: each sample's trade-off.
+    middle: the geometric mean of the model's.
+    mask: what two decoders share the photo by, or None.
+  """
+
+  out: FlowOutput | LayeredOutput
+  bpp: Float[Array, " B"]
+  importance: Float[Array, "B H W 1"]
+  lmbda: Float[Array, " B"]
+  middle: Float[Array, ""]
+  mask: Float[Array, "B p q 1"] | None
+
+  def balance(self, power: float) -> Float[Array, " B"]:
+    """What each sample weighs, so that fine ones do not own the gradient."""
+    return (self.middle / self.lmbda) ** power
+
+
+def make_pass(
+  model: Flow, config
+) -> Callable[[Any, Mapping[str, Any], Array], Pass]:
+  """What runs a codec on a batch: `(params, batch, keys) -> Pass`.
+
+  Each sample draws its quality, its background level and its noise from its
+  own key. A batch may hold `seen`, what the encoder gets for the region in
+  place of `roi`.
+  """
+  lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
+  importance_of = make_importance(config)
+
+  def run(params, batch, keys):
+    split = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+    quality = sample_quality(split[0], len(lmbdas))
+    x, roi = batch["image"], batch["roi"]
+    importance = importance_of(split[1], roi)
+    # The same draws: where nothing else is seen, this is the same map.
+    shown = batch.get("seen", roi)
+    seen = importance_of(split[1], shown)
+    mask, bits_mask = None, ()
+    if model.mask_stride:
+      mask = threshold_cells(shown, model.mask_stride)
+      bits_mask = (estimate_bits(mask),) if model.mask_in_file else ()
+    out = cast(
+      FlowOutput | LayeredOutput,
+      model.apply({"params": params}, x, seen, quality, split[2], mask),
+    )
+    bpp = bits_per_pixel(x, out.bits_y, out.bits_z, *bits_mask)
+    rates = jnp.arange(len(lmbdas), dtype=jnp.float32)
+    lmbda = jnp.exp(jnp.interp(quality, rates, jnp.log(lmbdas)))
+    middle = jnp.exp(jnp.mean(jnp.log(lmbdas)))
+    return Pass(out, bpp, importance, lmbda, middle, mask)
+
+  return run
+
+
+def measure_pass(
+  batch: Mapping[str, Any], done: Pass, loss: Float[Array, ""]
+) -> dict[str, Any]:
+  """What every training step of a codec reports.
+
+  Metrics by region are pairs, see `regions.Measure`.
+  """
+  x, roi, out = batch["image"], batch["roi"], done.out
+  # What a viewer would see.
+  clipped = jnp.clip(out.x_hat, 0, 1)
+  return {
+    "loss": loss,
+    "bpp": jnp.mean(done.bpp),
+    "bpp_z": jnp.mean(bits_per_pixel(x, out.bits_z)),
+    "psnr": jnp.mean(psnr(weighted_mse(x, clipped, jnp.ones_like(roi)))),
+    **average(measure_regions(x, clipped, roi, out.bits_y)),
+  }
+
+
 def make_loss_fn(model: Flow, config):
   """The loss of one batch, in the form that training steps take.
 
@@ -139,47 +221,21 @@ def make_loss_fn(model: Flow, config):
     `loss_fn(params, collections, batch, keys) -> (loss, (metrics,
     collections))`. Metrics by region are pairs, see `regions.Measure`.
   """
-  lmbdas = jnp.asarray(tuple(config.model.lmbdas), jnp.float32)
-  importance_of = make_importance(config)
+  run = make_pass(model, config)
 
   def loss_fn(params, collections, batch, keys):
-    split = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    quality = sample_quality(split[0], len(lmbdas))
-    x, roi = batch["image"], batch["roi"]
-    importance = importance_of(split[1], roi)
-    # The same draws: where nothing else is seen, this is the same map.
-    shown = batch.get("seen", roi)
-    seen = importance_of(split[1], shown)
-    mask, bits_mask = None, ()
-    if model.mask_stride:
-      mask = threshold_cells(shown, model.mask_stride)
-      bits_mask = (estimate_bits(mask),) if model.mask_in_file else ()
-    out = cast(
-      FlowOutput | LayeredOutput,
-      model.apply({"params": params}, x, seen, quality, split[2], mask),
-    )
-    bpp = bits_per_pixel(x, out.bits_y, out.bits_z, *bits_mask)
-    rates = jnp.arange(len(lmbdas), dtype=jnp.float32)
-    lmbda = jnp.exp(jnp.interp(quality, rates, jnp.log(lmbdas)))
-    mse = _weigh_errors(x, out, importance**2)
-    loss = rate_distortion(mse, bpp, config.loss.get("lambda_f", 1.0) * lmbda)
-    middle = jnp.exp(jnp.mean(jnp.log(lmbdas)))
-    loss = jnp.mean(loss * (middle / lmbda) ** config.loss.balance)
+    done = run(params, batch, keys)
+    out = done.out
+    mse = _weigh_errors(batch["image"], out, done.importance**2)
+    lmbda = config.loss.get("lambda_f", 1.0) * done.lmbda
+    loss = rate_distortion(mse, done.bpp, lmbda)
+    loss = jnp.mean(loss * done.balance(config.loss.balance))
     extra = {}
     if isinstance(out, LayeredOutput) and out.layers.logits is not None:
-      entropy = _mask_entropy(out.layers.logits, mask)
+      entropy = _mask_entropy(out.layers.logits, done.mask)
       loss += config.loss.mask_weight * entropy
       extra["cross_entropy"] = entropy
-    # Metrics on what a viewer would see.
-    clipped = jnp.clip(out.x_hat, 0, 1)
-    metrics = {
-      "loss": loss,
-      "bpp": jnp.mean(bpp),
-      "bpp_z": jnp.mean(bits_per_pixel(x, out.bits_z)),
-      "psnr": jnp.mean(psnr(weighted_mse(x, clipped, jnp.ones_like(roi)))),
-      **average(measure_regions(x, clipped, roi, out.bits_y)),
-      **extra,
-    }
+    metrics = {**measure_pass(batch, done, loss), **extra}
     return loss, (metrics, collections)
 
   return loss_fn

@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from jax.experimental import multihost_utils
 
 from roijax.errors import ConfigError
@@ -22,9 +21,9 @@ from roijax.training.state import TrainState
 from roijax.training.steps import (
   INDEX,
   Batch,
-  LossFn,
   Metrics,
-  make_apply_step,
+  Phase,
+  Steps,
   make_gradient_step,
   make_train_step,
   make_zero_sums,
@@ -165,64 +164,69 @@ def shard_batch(
 
 
 def make_update(
-  loss_fn: LossFn,
-  optimizer: optax.GradientTransformation,
-  devices: Sequence[Device],
-  *,
-  accumulate: int = 1,
-  ema_decay: float = 0.0,
+  steps: Steps, devices: Sequence[Device], accumulate: int = 1
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Compiles one update over `devices`, in parts if there are several.
 
   Args:
-    loss_fn: see `steps.make_gradient_step`.
-    optimizer: what maps gradients to updates.
+    steps: what an update is.
     devices: what the batch is cut among.
     accumulate: parts that the batch is handled in, one after the other.
-    ema_decay: see `steps.make_apply_step`.
 
   Returns:
     A function of the state, which it donates, and this process's rows of a
     batch; it returns the new state and the metrics. Numbers are the same, up
     to rounding, for any devices, processes and parts.
   """
+  constants = place_state(steps.constants, devices)
   if accumulate == 1:
-    step = make_train_step(loss_fn, optimizer, ema_decay, AXIS)
     train_step = jax.pmap(
-      step,
+      make_train_step(steps, AXIS),
       axis_name=AXIS,
-      in_axes=(None, 0),
+      in_axes=(None, 0, None),
       out_axes=(None, None),
       donate_argnums=(0,),
       devices=devices,
     )
 
     def update(state, batch):
-      return train_step(state, shard_batch(batch, devices))
+      return train_step(state, shard_batch(batch, devices), constants)
 
     return update
 
-  zero_sums = jax.jit(make_zero_sums(loss_fn))
+  phases = [
+    _compile_phase(phase, devices, accumulate) for phase in steps.phases
+  ]
+
+  def update_in_parts(state, batch):
+    parts = split_batch(batch, devices, accumulate)
+    metrics = {}
+    for run in phases:
+      state, metrics = run(state, parts, constants, metrics)
+    return state, metrics
+
+  return update_in_parts
+
+
+def _compile_phase(phase: Phase, devices, accumulate):
+  """One phase in parts: `(state, parts, constants, metrics) -> ...`."""
+  zero_sums = jax.jit(make_zero_sums(phase))
   gradient_step = jax.pmap(
-    make_gradient_step(loss_fn, accumulate, AXIS),
+    make_gradient_step(phase, accumulate, AXIS),
     axis_name=AXIS,
-    in_axes=(None, None, 0),
+    in_axes=(None, None, 0, None),
     out_axes=None,
     donate_argnums=(1,),
     devices=devices,
   )
   # Nothing is cut here: it runs alike wherever the sums already are.
-  apply_step = jax.jit(
-    make_apply_step(optimizer, ema_decay), donate_argnums=(0,)
-  )
+  apply_step = jax.jit(phase.apply, donate_argnums=(0,))
 
-  def update_in_parts(state, batch):
-    parts = split_batch(batch, devices, accumulate)
-    sums = zero_sums(
-      state, {name: value[0] for name, value in parts[0].items()}
-    )
+  def run(state, parts, constants, metrics):
+    first = {name: value[0] for name, value in parts[0].items()}
+    sums = zero_sums(state, first, constants)
     for part in parts:
-      sums = gradient_step(state, sums, part)
-    return apply_step(state, sums)
+      sums = gradient_step(state, sums, part, constants)
+    return apply_step(state, sums, metrics)
 
-  return update_in_parts
+  return run

@@ -22,6 +22,7 @@ from roijax.training.optimizer import make_optimizer
 from roijax.training.options import TrainOptions, call_with
 from roijax.training.run_config import as_json, describe_difference
 from roijax.training.state import TrainState, make_state
+from roijax.training.steps import make_steps
 from roijax.weights.archive import FILE_NAME
 from roijax.weights.predictor import load_predictor, save_predictor
 
@@ -240,8 +241,9 @@ def train_predictor(config: Any, workdir: str | pathlib.Path) -> TrainState:
     return run_training(
       make_state(params, {}, optimizer, key),
       iterator,
-      make_predictor_loss(model, config),
-      optimizer,
+      make_steps(
+        make_predictor_loss(model, config), optimizer, options.ema_decay
+      ),
       options,
       batch_size=config.data.batch_size,
       workdir=workdir,

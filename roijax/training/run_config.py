@@ -22,6 +22,8 @@ FREE_KEYS = (
   "train.observe_every",
   "data.data_dir",
   "data.workers",
+  # Where they lie; `perceptual.fingerprint` says which they are.
+  "perceptual.weights",
   "eval",
 )
 

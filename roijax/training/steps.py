@@ -4,12 +4,14 @@
     in parts:    state, sums, batch --gradient_step--> sums    (for each part)
                  state, sums -----------apply_step----> state, metrics
 
-Nothing here knows how many devices there are: with an `axis_name` the
-functions average over that axis, and `parallel` maps them over it.
+An update is a phase, a gradient that moves some parameters, or several phases
+one after the other (`gan_steps`); `Steps` lists them. Nothing here knows how
+many devices there are: with an `axis_name` the functions average over that
+axis, and `parallel` maps them over it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -21,8 +23,9 @@ from roijax.training.state import Collections, Params, TrainState, sample_keys
 
 Batch = Mapping[str, Any]
 Metrics = dict[str, Any]
+Keys = Key[Array, "B"]
 LossFn = Callable[
-  [Params, Collections, Batch, Key[Array, "B"]],
+  [Params, Collections, Batch, Keys],
   tuple[Float[Array, ""], tuple[Metrics, Collections]],
 ]
 
@@ -48,17 +51,84 @@ class Sums:
   collections: Collections
 
 
-def _evaluate(loss_fn, state, collections, batch, axis_name):
-  """The gradient and the metrics of one part, averaged over the devices."""
+class Phase(NamedTuple):
+  """A gradient and the update that follows it.
+
+  Attributes:
+    evaluate: `(state, collections, samples, keys, constants) -> (gradients,
+      metrics, collections)`; gradients and metrics are means over the samples.
+    apply: `(state, sums, metrics) -> (state, metrics)`, where the metrics are
+      those of the phases before, and of those and this one.
+  """
+
+  evaluate: Callable[
+    [TrainState, Collections, Batch, Keys, Any],
+    tuple[Params, Metrics, Collections],
+  ]
+  apply: Callable[[TrainState, Sums, Metrics], tuple[TrainState, Metrics]]
+
+
+class Steps(NamedTuple):
+  """How a run makes one update of one batch.
+
+  Attributes:
+    phases: one after the other, each over the whole batch. The state's step is
+      counted in the last.
+    fused: all phases of a batch that is not in parts, where that saves work:
+      `(state, samples, keys, constants, average) -> (state, metrics)`; the
+      function `average` takes the mean over the devices.
+    constants: arrays that steps read and never change. They are no part of
+      the state, and no checkpoint holds them.
+  """
+
+  phases: tuple[Phase, ...]
+  fused: Callable[..., tuple[TrainState, Metrics]] | None = None
+  constants: Any = ()
+
+
+def make_steps(
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float = 0.0,
+) -> Steps:
+  """The update that most runs make: one loss, one optimizer.
+
+  Args:
+    loss_fn: `(params, collections, batch, keys) -> (loss, (metrics,
+      collections))`; the loss and the metrics are means over the samples.
+    optimizer: see `make_apply_step`.
+    ema_decay: see `make_apply_step`.
+
+  Returns:
+    Steps whose metrics are those of the loss function with `loss`,
+    `gradient_norm` and `nonfinite` (see `describe_nonfinite`).
+  """
+
+  def evaluate(state, collections, samples, keys, constants):
+    del constants
+    (loss, (metrics, collections)), gradients = jax.value_and_grad(
+      loss_fn, has_aux=True
+    )(state.params, collections, samples, keys)
+    return gradients, {"loss": loss, **metrics}, collections
+
+  return Steps((Phase(evaluate, make_apply_step(optimizer, ema_decay)),))
+
+
+def _draw(state, batch):
+  """The samples of a batch, and their keys."""
   samples = {name: value for name, value in batch.items() if name != INDEX}
   index = batch.get(INDEX)
   if index is None:
     index = jnp.arange(jax.tree.leaves(samples)[0].shape[0])
-  keys = sample_keys(state.key, state.step, index)
-  (loss, (metrics, collections)), gradients = jax.value_and_grad(
-    loss_fn, has_aux=True
-  )(state.params, collections, samples, keys)
-  metrics = {"loss": loss, **metrics}
+  return samples, sample_keys(state.key, state.step, index)
+
+
+def _evaluate(phase, state, collections, batch, constants, axis_name):
+  """The gradient and the metrics of one part, averaged over the devices."""
+  samples, keys = _draw(state, batch)
+  gradients, metrics, collections = phase.evaluate(
+    state, collections, samples, keys, constants
+  )
   if axis_name is not None:
     gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
     collections = jax.tree.map(
@@ -75,23 +145,24 @@ def _mean_of_floats(leaf, axis_name):
 
 
 def make_gradient_step(
-  loss_fn: LossFn, accumulate: int, axis_name: str | None = None
-) -> Callable[[TrainState, Sums, Batch], Sums]:
+  phase: Phase, accumulate: int, axis_name: str | None = None
+) -> Callable[[TrainState, Sums, Batch, Any], Sums]:
   """Builds the step that adds one part of a batch to the sums.
 
   The loop over the parts is Python's: convolutions inside `lax.scan` train
   forty times slower on a CPU.
 
   Args:
-    loss_fn: `(params, collections, batch, keys) -> (loss, (metrics,
-      collections))`; the loss and the metrics are means over the samples.
+    phase: what evaluates the part.
     accumulate: the number of equal parts.
     axis_name: the device axis to average over.
   """
 
-  def gradient_step(state: TrainState, sums: Sums, batch: Batch) -> Sums:
+  def gradient_step(
+    state: TrainState, sums: Sums, batch: Batch, constants: Any = ()
+  ) -> Sums:
     gradients, metrics, collections = _evaluate(
-      loss_fn, state, sums.collections, batch, axis_name
+      phase, state, sums.collections, batch, constants, axis_name
     )
 
     def add(total, part):
@@ -106,21 +177,20 @@ def make_gradient_step(
   return gradient_step
 
 
-def make_zero_sums(
-  loss_fn: LossFn,
-) -> Callable[[TrainState, Batch], Sums]:
+def make_zero_sums(phase: Phase) -> Callable[[TrainState, Batch, Any], Sums]:
   """Builds the function that gives the sums before the first part.
 
   Only shapes are taken from the batch: nothing is computed on it.
   """
 
-  def zero_sums(state: TrainState, batch: Batch) -> Sums:
+  def zero_sums(state: TrainState, batch: Batch, constants: Any = ()) -> Sums:
     shapes = jax.eval_shape(
-      lambda state, batch: _evaluate(
-        loss_fn, state, state.collections, batch, None
+      lambda state, batch, constants: _evaluate(
+        phase, state, state.collections, batch, constants, None
       ),
       state,
       batch,
+      constants,
     )
     gradients, metrics, _ = jax.tree.map(
       lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes
@@ -132,7 +202,7 @@ def make_zero_sums(
 
 def make_apply_step(
   optimizer: optax.GradientTransformation, ema_decay: float = 0.0
-) -> Callable[[TrainState, Sums], tuple[TrainState, Metrics]]:
+) -> Callable[..., tuple[TrainState, Metrics]]:
   """Builds the step that turns a batch's gradient into an update.
 
   Args:
@@ -142,31 +212,25 @@ def make_apply_step(
       parameters do not weigh on short runs.
   """
 
-  def apply_step(state: TrainState, sums: Sums) -> tuple[TrainState, Metrics]:
+  def apply_step(
+    state: TrainState, sums: Sums, metrics: Metrics | None = None
+  ) -> tuple[TrainState, Metrics]:
     updates, opt_state = optimizer.update(
       sums.gradients, state.opt_state, state.params
     )
     params = optax.apply_updates(state.params, updates)
     step = state.step + 1
-    if ema_decay:
-      decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
-      ema_params = jax.tree.map(
-        lambda mean, new: mean + (1.0 - decay) * (new - mean),
-        state.ema_params,
-        params,
-      )
-    else:
-      ema_params = params
     metrics = {
+      **(metrics or {}),
       **sums.metrics,
       "gradient_norm": optax.tree.norm(sums.gradients),
-      NONFINITE: _find_nonfinite(sums.gradients, params, sums.metrics["loss"]),
+      NONFINITE: find_nonfinite(sums.gradients, params, sums.metrics["loss"]),
     }
     state = state.replace(
       step=step,
       params=params,
       opt_state=opt_state,
-      ema_params=ema_params,
+      ema_params=move_average(state.ema_params, params, step, ema_decay),
       collections=sums.collections,
     )
     return state, metrics
@@ -174,38 +238,57 @@ def make_apply_step(
   return apply_step
 
 
+def move_average(
+  average: Params, params: Params, step: Any, ema_decay: float
+) -> Params:
+  """The average after `step` updates; see `make_apply_step`."""
+  if not ema_decay:
+    return params
+  decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+  return jax.tree.map(
+    lambda mean, new: mean + (1.0 - decay) * (new - mean), average, params
+  )
+
+
 def make_train_step(
-  loss_fn: LossFn,
-  optimizer: optax.GradientTransformation,
-  ema_decay: float = 0.0,
-  axis_name: str | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Builds a whole update: gradient, optimizer, average.
+  steps: Steps, axis_name: str | None = None
+) -> Callable[..., tuple[TrainState, Metrics]]:
+  """Builds a whole update of a batch that is not in parts.
 
   Args:
-    loss_fn: see `make_gradient_step`.
-    optimizer: see `make_apply_step`.
-    ema_decay: see `make_apply_step`.
+    steps: its phases.
     axis_name: the device axis to average over.
 
   Returns:
-    A function of the state and a batch. The batch may carry `index`, each
-    sample's row in the whole batch; without it, rows count from 0. The
-    metrics are those of the loss function with `loss`, `gradient_norm` and
-    `nonfinite` (see `describe_nonfinite`).
+    A function of the state, a batch and `steps.constants`. The batch may carry
+    `index`, each sample's row in the whole batch; without it, rows count from
+    0.
   """
-  apply_step = make_apply_step(optimizer, ema_decay)
 
-  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    gradients, metrics, collections = _evaluate(
-      loss_fn, state, state.collections, batch, axis_name
-    )
-    return apply_step(state, Sums(gradients, metrics, collections))
+  def average(tree):
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+  def train_step(
+    state: TrainState, batch: Batch, constants: Any = ()
+  ) -> tuple[TrainState, Metrics]:
+    if steps.fused is not None:
+      samples, keys = _draw(state, batch)
+      return steps.fused(state, samples, keys, constants, average)
+    metrics = {}
+    for phase in steps.phases:
+      found = _evaluate(
+        phase, state, state.collections, batch, constants, axis_name
+      )
+      state, metrics = phase.apply(state, Sums(*found), metrics)
+    return state, metrics
 
   return train_step
 
 
-def _find_nonfinite(gradients, params, loss) -> Bool[Array, "flags"]:
+def find_nonfinite(
+  gradients: Params, params: Params, loss: Any
+) -> Bool[Array, "flags"]:
+  """Flags what is not finite, for `describe_nonfinite`."""
   leaves = [*jax.tree.leaves(gradients), *jax.tree.leaves(params), loss]
   return jnp.stack([~jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
 
