@@ -7,7 +7,12 @@ small      made for a CPU: patchify trunk, depthwise blocks
 sample     :small on the bundled photos, minutes on a CPU
 smoke      tiny; seconds, for tests
 
-This is the paper's first stage: mean squared error, a rate a sample.
+As they stand these are the paper's first stage: mean squared error, a rate a
+sample. The second, for looks, starts from a first one's folder:
+
+  python train.py --config=configs/tlic.py:VARIANT --workdir=runs/TWO \
+    --config.adversarial.enabled=True --config.train.start_from=runs/ONE \
+    --config.perceptual.weights=perceptual.npz
 
 `model.gate` is what the importance map does to the latent: the first
 `protected` channels keep their size, the others are multiplied by
@@ -65,6 +70,32 @@ def _base() -> ConfigDict:
       crop=320,
       batch_size=8,
       workers=4,
+      # "maps" reads what `roijax roi` wrote into the folder `maps`.
+      masks="truth",
+      maps="",
+    )
+  )
+  # The second stage: these, and a first one to start from.
+  config.adversarial = ConfigDict(
+    dict(
+      enabled=False,
+      weight=0.15,
+      learning_rate=1e-4,
+      width=64,
+      condition=12,
+    )
+  )
+  config.perceptual = ConfigDict(
+    dict(
+      weights="",
+      widths=(64, 128, 256, 512, 512),
+      rate=1.0,
+      mse=0.01,
+      l1_roi=10.0,
+      l1_background=2.0,
+      lpips=1.0,
+      style=40.0,
+      laplacian=1.0,
     )
   )
   config.optimizer = ConfigDict(
@@ -90,6 +121,7 @@ def _base() -> ConfigDict:
       devices=0,
       observe_every=5000,
       start_from="",
+      start_partly=False,
     )
   )
   config.eval = ConfigDict(
@@ -115,6 +147,7 @@ def _small(config: ConfigDict) -> None:
   model.slices = (40, 30, 30, 30, 30)
   model.context_hidden = (96, 64, 128, 96, 64)
   model.gate.protected = 40
+  config.adversarial.width = 16
   config.data.crop = 128
   config.data.batch_size = 4
   config.data.workers = 0
@@ -151,6 +184,8 @@ def _smoke(config: ConfigDict) -> None:
   model.slices = (8, 6, 10)
   model.context_hidden = (8, 8, 16, 12, 8)
   model.gate.protected = 8
+  config.adversarial.width = 4
+  config.perceptual.widths = (4, 4, 8, 8, 8)
   model.lmbdas = (0.0067, 0.025)
   config.data.source = "sample:train"
   config.data.data_dir = ""
