@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -119,7 +120,9 @@ def _fit_both(fit: Callable, gated: bool, dual: bool, params: dict, images):
   found, spread = fit(one, images)
   analysis, start = found["analysis"], found["synthesis"]
   if dual:
-    both = {"foreground": start, "background": start}
+    # Buffers of its own: a training step gives all of them away.
+    again = jax.tree.map(jnp.array, start)
+    both = {"foreground": start, "background": again}
     start = {**synthesis, **both}
   analysis = {"trunk": analysis} if gated else analysis
   return {**found, "analysis": analysis, "synthesis": start}, spread
