@@ -90,7 +90,8 @@ def list_cases(settings) -> list[tuple[str, str, dict]]:
   }
   cases = []
   for config in settings.ours:
-    cases.append((sys.executable, "ours", {"model": config, **shared}))
+    case = {"model": config, "roi": settings.roi, **shared}
+    cases.append((sys.executable, "ours", case))
   for name in settings.theirs if settings.torch_python else ():
     for layout in LAYOUTS:
       case = {"model": name, "layout": layout, **shared}
@@ -167,6 +168,7 @@ def parse_settings() -> argparse.Namespace:
   add("--theirs", type=words, default=list(THEIRS), help="of CompressAI's zoo")
   add("--torch_python", default="", help="that has CompressAI; none: ours only")
   add("--quality", type=int, default=1, help="of CompressAI's, for the width")
+  add("--roi", default="none", help="of our files; two decoders run where some")
   add("--tasks", type=words, default=["code", "step"])
   add("--batch", type=int, default=8)
   add("--crop", type=int, default=256)

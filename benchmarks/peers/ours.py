@@ -20,6 +20,7 @@ from roijax.data.images import read_image
 from roijax.models.__main__ import read_config
 from roijax.models.registry import build_model
 from roijax.models.size import measure_size
+from roijax.roi.spec import parse_roi
 from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.optimizer import make_optimizer
 from roijax.training.state import make_state
@@ -49,7 +50,8 @@ def measure_coding(case: dict) -> dict:
   program = jax.jit(
     lambda params, *inputs: codec.model.apply({"params": params}, *inputs)
   )
-  data = codec.compress(image)
+  mask = parse_roi(case["roi"], image.shape[:2])
+  data = codec.compress(image, mask)
   return {
     "parameters": whole.parameters,
     "macs": whole.macs,
@@ -57,7 +59,7 @@ def measure_coding(case: dict) -> dict:
       lambda: jax.block_until_ready(program(params, x, roi, quality, keys)),
       case,
     ),
-    "encode_s": time_median(lambda: codec.compress(image), case),
+    "encode_s": time_median(lambda: codec.compress(image, mask), case),
     "decode_s": time_median(lambda: codec.decompress(data), case),
   }
 
