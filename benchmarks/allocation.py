@@ -320,10 +320,11 @@ def draw(path: pathlib.Path, points, shapes) -> None:
         places + shift, values, height=0.38, color=colour, label=labels[name]
       )
     axes.set_yticks(places, arms, fontsize=8)
-    axes.invert_yaxis()
+    # Room for the legend above the first arm.
+    axes.set_ylim(len(arms) - 0.5, -1.2)
     axes.set_xlabel(unit)
     axes.set_ylabel("")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
   write_figure(path, figure)
 
 
@@ -336,7 +337,7 @@ def main() -> None:
   parser.add_argument("--photos", default="sample:val")
   parser.add_argument("--data_dir", default=None)
   parser.add_argument("--limit", type=int, default=40, help="photos to code")
-  parser.add_argument("--seconds", type=float, default=240.0)
+  parser.add_argument("--seconds", type=float, default=180.0)
   parser.add_argument("--seeds", type=int, default=2)
   parser.add_argument("--learning_rate", type=float, default=5e-4)
   parser.add_argument("--qualities", default="1,2.5,4,5.5")
