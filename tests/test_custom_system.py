@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 from smoke_model import (
   ROOT,
+  jit_once,
   load_config_file,
   make_params,
   read_crops,
@@ -321,7 +322,7 @@ def test_every_parameter_has_a_finite_gradient_that_is_not_zero(
 ):
   loss_fn = make_loss_fn(model, config)
   keys = jax.random.split(jax.random.key(0), 4)
-  gradients, _ = jax.jit(jax.grad(loss_fn, has_aux=True))(
+  gradients, _ = jit_once(jax.grad(loss_fn, has_aux=True))(
     params, {}, read_crops(4, 64, seed=1), keys
   )
   for path, leaf in jax.tree.leaves_with_path(gradients):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from smoke_model import make_params, read_crops
+from smoke_model import jit_once, make_params, read_crops
 
 from roijax.entropy.priors import PRIORS, Prior
 from roijax.entropy.scale_bound import SCALE_BOUNDS
@@ -57,7 +57,7 @@ def _forward(arguments):
 def test_every_parameter_has_a_finite_gradient_that_is_not_zero(smoke):
   loss_fn = make_loss_fn(smoke.model, smoke.config)
   batch = read_crops(4, 64, seed=1)
-  gradients, (metrics, _) = jax.jit(jax.grad(loss_fn, has_aux=True))(
+  gradients, (metrics, _) = jit_once(jax.grad(loss_fn, has_aux=True))(
     smoke.params, {}, batch, _keys(4)
   )
   for path, leaf in jax.tree.leaves_with_path(gradients):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from smoke_model import (
   ROOT,
+  jit_once,
   load_config_file,
   make_params,
   read_crops,
@@ -270,7 +271,7 @@ def test_every_parameter_has_a_finite_gradient_that_is_not_zero(kind):
   model, params = _fitted(config)
   loss_fn = make_loss_fn(model, config)
   keys = jax.random.split(jax.random.key(0), 4)
-  gradients, (metrics, _) = jax.jit(jax.grad(loss_fn, has_aux=True))(
+  gradients, (metrics, _) = jit_once(jax.grad(loss_fn, has_aux=True))(
     stir(params), {}, read_crops(4, 64, seed=1), keys
   )
   for path, leaf in jax.tree.leaves_with_path(gradients):
@@ -286,7 +287,7 @@ def test_a_predicted_mask_learns_from_the_mask_alone():
   batch, params = read_crops(2, 64, seed=1), stir(params)
   keys = jax.random.split(jax.random.key(0), 2)
   config.loss.mask_weight = 0.0
-  gradients, _ = jax.jit(jax.grad(make_loss_fn(model, config), has_aux=True))(
+  gradients, _ = jit_once(jax.grad(make_loss_fn(model, config), has_aux=True))(
     params, {}, batch, keys
   )
   for leaf in jax.tree.leaves(gradients["synthesis"]["head"]):

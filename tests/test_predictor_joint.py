@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from smoke_model import ROOT, load_config_file
+from smoke_model import ROOT, jit_once, load_config_file
 
 from roijax.codec import Codec
 from roijax.data.augment import augment, draw_sample
@@ -78,7 +78,7 @@ def test_the_codec_s_gradient_reaches_the_predictor(started):
   assert set(params) == {"analysis", "predictor"}
   loss_fn = _loss(started, 0.0)
   keys = jax.random.split(jax.random.key(0), 2)
-  gradient = jax.jit(jax.grad(loss_fn, has_aux=True))(
+  gradient = jit_once(jax.grad(loss_fn, has_aux=True))(
     params, {}, _make_batch(), keys
   )[0]
   norms = [np.abs(x).max() for x in jax.tree.leaves(gradient["predictor"])]

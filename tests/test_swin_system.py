@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from smoke_model import (
   ROOT,
+  jit_once,
   load_config_file,
   make_params,
   read_crops,
@@ -227,7 +228,7 @@ def test_every_parameter_has_a_finite_gradient_that_is_not_zero(
   loss_fn = make_loss_fn(model, config)
   batch = read_crops(4, 64, seed=1)
   keys = jax.random.split(jax.random.key(0), 4)
-  gradients, _ = jax.jit(jax.grad(loss_fn, has_aux=True))(
+  gradients, _ = jit_once(jax.grad(loss_fn, has_aux=True))(
     params, {}, batch, keys
   )
   for path, leaf in jax.tree.leaves_with_path(gradients):
