@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.background import read_off
 from benchmarks.claims.latents import draw_held_out_latents, open_frozen
 from benchmarks.claims.refit import FITTED, Refit
 from benchmarks.claims.report import write_rows
@@ -222,17 +223,6 @@ def curves(points, arm: str) -> dict[int, np.ndarray]:
   return {seed: np.array(rows) for seed, rows in found.items()}
 
 
-def read_off(curve: np.ndarray, rate: float) -> np.ndarray:
-  """ROI, background and weighted PSNR at a rate; nan where out of reach."""
-  rates = np.log(curve[:, 0])
-  return np.array(
-    [
-      np.interp(np.log(rate), rates, curve[:, i], np.nan, np.nan)
-      for i in (1, 2, 3)
-    ]
-  )
-
-
 def _spread(values, form: str) -> str:
   """The mean of the seeds, and how far they lie from it."""
   values = np.asarray(values, float)
@@ -254,7 +244,7 @@ def print_table(points, shapes, rate: float, photos: int) -> None:
   base = curves(points, next(iter(ARMS)))
   for arm in dict.fromkeys(shape.arm for shape in shapes):
     own = curves(points, arm)
-    read = np.array([read_off(curve, rate) for curve in own.values()])
+    read = np.array([read_off(curve, [rate])[0] for curve in own.values()])
     rates = [
       bd_rate(base[seed][:, 0], base[seed][:, 3], curve[:, 0], curve[:, 3])
       for seed, curve in own.items()
