@@ -10,6 +10,8 @@ smoke   tiny; seconds, for tests
 
 from ml_collections import ConfigDict
 
+from roijax.training import recipe
+
 
 def _base() -> ConfigDict:
   config = ConfigDict()
@@ -111,12 +113,4 @@ VARIANTS = {"": None, "small": _small, "smoke": _smoke}
 
 def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; see the module's docstring."""
-  if variant not in VARIANTS:
-    known = ", ".join(sorted(filter(None, VARIANTS)))
-    raise ValueError(
-      f"unknown variant {variant!r} of roi_predictor; there are: {known}"
-    )
-  config = _base()
-  if VARIANTS[variant] is not None:
-    VARIANTS[variant](config)
-  return config
+  return recipe.choose("roi_predictor", variant, _base, VARIANTS)

@@ -23,20 +23,19 @@ import math
 
 from ml_collections import ConfigDict
 
+from roijax.training import recipe
+
 # Trade-offs where the region is fully important; the last one is the paper's,
-# alpha exp(6.5), and the others lie where `configs/ggm.py` has them.
+# alpha exp(6.5), and the others lie where the other systems have them.
 ALPHA = 0.001
 LMBDAS = (0.00665, 0.0129, 0.0248, 0.048, 0.0924, 0.178, 0.344, 0.66514)
-SMALL_LMBDAS = (0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483, 0.0932, 0.18)
-SMALL_ALPHA = 0.18 / math.exp(6.5)
+SMALL_ALPHA = recipe.LMBDAS[-1] / math.exp(6.5)
 
 
 def _base() -> ConfigDict:
-  config = ConfigDict()
-  config.system = "swin"
-  config.seed = 0
-  config.model = ConfigDict(
-    dict(
+  config = recipe.make_config(
+    "swin",
+    model=dict(
       stages=dict(
         factors=(2, 2, 2, 2),
         channels=(192, 192, 192, 192),
@@ -59,32 +58,23 @@ def _base() -> ConfigDict:
       prior=dict(kind="gaussian"),
       lmbdas=LMBDAS,
       dtype="float32",
-    )
-  )
-  config.loss = ConfigDict(
-    dict(
+    ),
+    loss=dict(
       alpha=ALPHA,
       omegas=(3.0, 5.0, 6.5),
-      balance=0.5,
       # Below exp(-6.5 / 2): without, the largest omega is hardly trained for.
       background_low=0.02,
-      background_high=1.0,
-      background_extremes=0.1,
-    )
-  )
-  config.data = ConfigDict(
-    dict(
-      source="coco_roi:train",
-      data_dir="data_dir",
+    ),
+    data=dict(
       # z is 6x6 then: the hyper path's moved windows are whole in training.
       crop=384,
       batch_size=8,
-      workers=4,
       # "predicted:0.2" and "maps" read the folder `maps`; see
       # docs/predictor.md and docs/saliency.md.
       masks="truth",
       maps="",
-    )
+    ),
+    steps=740_000,
   )
   # mode="joint" trains a predictor of regions with the codec.
   config.predictor = ConfigDict(
@@ -102,50 +92,16 @@ def _base() -> ConfigDict:
       ),
     )
   )
-  config.optimizer = ConfigDict(
-    dict(
-      name="adam",
-      learning_rate=1e-4,
-      warmup_steps=1000,
-      schedule="cosine",
-      final_fraction=0.01,
-      clip_norm=1.0,
-    )
-  )
-  config.train = ConfigDict(
-    dict(
-      steps=740_000,
-      seconds=0,
-      accumulate=1,
-      ema_decay=0.9999,
-      log_every=100,
-      checkpoint_every=5000,
-      checkpoint_minutes=0,
-      keep=3,
-      devices=0,
-      observe_every=5000,
-      start_from="",
-      start_partly=False,
-    )
-  )
-  config.eval = ConfigDict(
-    dict(
-      data="coco_roi:val",
-      qualities=(0.0, 2.0, 4.0, 6.0),
-      background=0.25,
-      anchors=("uniform", "jpeg"),
-    )
-  )
   return config
 
 
 def _paper(config: ConfigDict) -> None:
   # Less than exp(-omega / 2) for every omega: the level never shows.
-  config.loss.background_low = config.loss.background_high = 0.01
-  config.loss.background_extremes = 0.0
+  config.loss.update(recipe.FAINT)
 
 
 def _small(config: ConfigDict) -> None:
+  recipe.fit_cpu(config)
   model = config.model
   model.stages.factors = (4, 2, 2)
   model.stages.channels = (64, 128, 160)
@@ -165,20 +121,9 @@ def _small(config: ConfigDict) -> None:
   model.hyper_features = 128
   model.slices = (160,)
   model.context_hidden = (320, 256)
-  model.lmbdas = SMALL_LMBDAS
+  model.lmbdas = recipe.LMBDAS
   config.loss.alpha = SMALL_ALPHA
   config.loss.omegas = (6.5,)
-  config.data.crop = 128
-  config.data.batch_size = 4
-  config.data.workers = 0
-  config.optimizer.learning_rate = 1e-3
-  config.optimizer.warmup_steps = 100
-  config.train.steps = 40_000
-  config.train.ema_decay = 0.999
-  config.train.log_every = 50
-  config.train.checkpoint_every = 0
-  config.train.checkpoint_minutes = 5
-  config.train.observe_every = 1000
 
 
 def _checkerboard(config: ConfigDict) -> None:
@@ -195,18 +140,12 @@ def _loss_only(config: ConfigDict) -> None:
 
 def _sample(config: ConfigDict) -> None:
   _small(config)
-  config.data.source = "sample:train"
-  config.data.data_dir = ""
-  config.train.steps = 1200
-  config.train.seconds = 240
-  config.train.ema_decay = 0.99
-  config.train.checkpoint_minutes = 1
-  config.train.observe_every = 400
-  config.eval.data = "sample:val"
+  recipe.fit_sample(config)
 
 
 def _smoke(config: ConfigDict) -> None:
   _small(config)
+  recipe.fit_smoke(config)
   model = config.model
   model.stages.channels = (12, 16, 32)
   model.stages.heads = 2
@@ -217,7 +156,6 @@ def _smoke(config: ConfigDict) -> None:
   model.hyper_features = 16
   model.slices = (32,)
   model.context_hidden = (32, 16)
-  model.lmbdas = (0.0067, 0.025)
   config.loss.alpha = 0.025 / math.exp(6.5)
   config.predictor.model = ConfigDict(
     dict(
@@ -229,18 +167,6 @@ def _smoke(config: ConfigDict) -> None:
       side=32,
     )
   )
-  config.data.source = "sample:train"
-  config.data.data_dir = ""
-  config.data.crop = 64
-  config.data.batch_size = 8
-  config.optimizer.warmup_steps = 2
-  config.train.steps = 4
-  config.train.log_every = 1
-  config.train.checkpoint_every = 2
-  config.train.checkpoint_minutes = 0
-  config.train.observe_every = 2
-  config.eval.data = ""
-  config.eval.qualities = (0.0, 1.0)
 
 
 VARIANTS = {
@@ -256,10 +182,4 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; see the module's docstring."""
-  if variant not in VARIANTS:
-    known = ", ".join(sorted(filter(None, VARIANTS)))
-    raise ValueError(f"unknown variant {variant!r} of swin; there are: {known}")
-  config = _base()
-  if VARIANTS[variant] is not None:
-    VARIANTS[variant](config)
-  return config
+  return recipe.choose("swin", variant, _base, VARIANTS)

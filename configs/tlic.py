@@ -30,17 +30,17 @@ hours at a sustained 200 TFLOP/s. `docs/training.md` has more.
 
 from ml_collections import ConfigDict
 
+from roijax.training import recipe
+
 # A rate lower than the other systems': the paper is after 0.075, 0.15 and 0.3
 # bits a pixel.
 LMBDAS = (0.0009, 0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483)
 
 
 def _base() -> ConfigDict:
-  config = ConfigDict()
-  config.system = "tlic"
-  config.seed = 0
-  config.model = ConfigDict(
-    dict(
+  config = recipe.make_config(
+    "tlic",
+    model=dict(
       trunk=dict(name="residual_gdn", channels=192),
       latent_channels=192,
       hyper="convolutional",
@@ -53,27 +53,14 @@ def _base() -> ConfigDict:
       gate=dict(protected=48, floor=0.2, blur=31),
       lmbdas=LMBDAS,
       dtype="float32",
-    )
-  )
-  config.loss = ConfigDict(
-    dict(
-      balance=0.5,
-      background_low=0.05,
-      background_high=1.0,
-      background_extremes=0.1,
-    )
-  )
-  config.data = ConfigDict(
-    dict(
-      source="coco_roi:train",
-      data_dir="data_dir",
+    ),
+    data=dict(
       crop=320,
       batch_size=8,
-      workers=4,
       # "maps" reads what `roijax roi` wrote into the folder `maps`.
       masks="truth",
       maps="",
-    )
+    ),
   )
   # The second stage: these, and a first one to start from.
   config.adversarial = ConfigDict(
@@ -98,44 +85,11 @@ def _base() -> ConfigDict:
       laplacian=1.0,
     )
   )
-  config.optimizer = ConfigDict(
-    dict(
-      name="adam",
-      learning_rate=1e-4,
-      warmup_steps=1000,
-      schedule="cosine",
-      final_fraction=0.01,
-      clip_norm=1.0,
-    )
-  )
-  config.train = ConfigDict(
-    dict(
-      steps=1_000_000,
-      seconds=0,
-      accumulate=1,
-      ema_decay=0.9999,
-      log_every=100,
-      checkpoint_every=5000,
-      checkpoint_minutes=0,
-      keep=3,
-      devices=0,
-      observe_every=5000,
-      start_from="",
-      start_partly=False,
-    )
-  )
-  config.eval = ConfigDict(
-    dict(
-      data="coco_roi:val",
-      qualities=(0.0, 2.0, 4.0, 6.0),
-      background=0.25,
-      anchors=("uniform", "jpeg"),
-    )
-  )
   return config
 
 
 def _small(config: ConfigDict) -> None:
+  recipe.fit_cpu(config)
   model = config.model
   model.trunk = ConfigDict(
     dict(name="patchify", channels=(64, 128), blocks=(1, 3, 1))
@@ -148,33 +102,16 @@ def _small(config: ConfigDict) -> None:
   model.context_hidden = (96, 64, 128, 96, 64)
   model.gate.protected = 40
   config.adversarial.width = 16
-  config.data.crop = 128
-  config.data.batch_size = 4
-  config.data.workers = 0
-  config.optimizer.learning_rate = 1e-3
-  config.optimizer.warmup_steps = 100
-  config.train.steps = 40_000
-  config.train.ema_decay = 0.999
-  config.train.log_every = 50
-  config.train.checkpoint_every = 0
-  config.train.checkpoint_minutes = 5
-  config.train.observe_every = 1000
 
 
 def _sample(config: ConfigDict) -> None:
   _small(config)
-  config.data.source = "sample:train"
-  config.data.data_dir = ""
-  config.train.steps = 1200
-  config.train.seconds = 240
-  config.train.ema_decay = 0.99
-  config.train.checkpoint_minutes = 1
-  config.train.observe_every = 400
-  config.eval.data = "sample:val"
+  recipe.fit_sample(config)
 
 
 def _smoke(config: ConfigDict) -> None:
   _small(config)
+  recipe.fit_smoke(config)
   model = config.model
   model.trunk.channels = (12, 16)
   model.trunk.blocks = (1, 1, 1)
@@ -186,19 +123,6 @@ def _smoke(config: ConfigDict) -> None:
   model.gate.protected = 8
   config.adversarial.width = 4
   config.perceptual.widths = (4, 4, 8, 8, 8)
-  model.lmbdas = (0.0067, 0.025)
-  config.data.source = "sample:train"
-  config.data.data_dir = ""
-  config.data.crop = 64
-  config.data.batch_size = 8
-  config.optimizer.warmup_steps = 2
-  config.train.steps = 4
-  config.train.log_every = 1
-  config.train.checkpoint_every = 2
-  config.train.checkpoint_minutes = 0
-  config.train.observe_every = 2
-  config.eval.data = ""
-  config.eval.qualities = (0.0, 1.0)
 
 
 VARIANTS = {
@@ -211,10 +135,4 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; see the module's docstring."""
-  if variant not in VARIANTS:
-    known = ", ".join(sorted(filter(None, VARIANTS)))
-    raise ValueError(f"unknown variant {variant!r} of tlic; there are: {known}")
-  config = _base()
-  if VARIANTS[variant] is not None:
-    VARIANTS[variant](config)
-  return config
+  return recipe.choose("tlic", variant, _base, VARIANTS)
