@@ -16,19 +16,12 @@ patches.
 """
 
 import functools
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from roijax.entropy.factorized import FactorizedPrior
-from roijax.entropy.priors import Prior, check_prior
-from roijax.layers.gain import Gain
-from roijax.models.contexts import build_context
+from roijax.models.assembly import assemble
 from roijax.models.flow import Flow
 from roijax.models.trunks import tic
-
-# See `models.swin`: a full network sees further than tiles overlap.
-MOST_HALO = 4
 
 
 def build_custom(
@@ -36,13 +29,9 @@ def build_custom(
   stages: dict,
   hyper: dict,
   hyper_features: int,
-  slices: Sequence[int],
-  context: str,
-  context_hidden: int | Sequence[int],
-  prior: dict,
-  lmbdas: Sequence[float],
   dtype: str = "float32",
   attend: bool = True,
+  **shared,
 ) -> Flow:
   """Builds the system; every argument is a key of `config.model`.
 
@@ -50,14 +39,10 @@ def build_custom(
     stages: keywords of `tic.Stages`.
     hyper: keywords of `tic.HyperStages`.
     hyper_features: channels of h; 2M in the paper.
-    slices: channels of each slice of the context; a single one where the
-      context codes all channels at once.
-    context: a key of `contexts.CONTEXTS`.
-    context_hidden: width inside the context; two of them for "attention".
-    prior: keywords of `Prior`.
-    lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     dtype: of the transforms, "float32" or "bfloat16".
     attend: False takes the mask attention away: TIC, blind to the map.
+    **shared: slices, context, context_hidden, prior and lmbdas, see
+      `assemble`.
 
   Returns:
     The flow.
@@ -68,31 +53,21 @@ def build_custom(
   """
   scales = tic.Stages(**stages)
   scales.check()
-  latent_channels = scales.channels[-1]
-  if sum(slices) != latent_channels:
-    raise ValueError(
-      f"slices {tuple(slices)} sum to {sum(slices)}, the last of "
-      f"stages.channels is {latent_channels}"
-    )
   hypers = tic.HyperStages(**hyper)
   hypers.check()
-  the_prior = Prior(channels=latent_channels, **prior)
-  check_prior(the_prior)
   compute = jnp.dtype(dtype)
   synthesis = tic.Synthesis(scales, compute)
   fit = None
   if scales.stem == "patch":
     fit = functools.partial(tic.fit_start, scales)
-  return Flow(
+  return assemble(
     analysis=tic.Analysis(scales, attend, compute),
     synthesis=synthesis,
     hyper_analysis=tic.HyperAnalysis(hypers),
     hyper_synthesis=tic.HyperSynthesis(hypers, hyper_features),
-    context=build_context(context, slices, the_prior.outputs, context_hidden),
-    prior=the_prior,
-    z_prior=FactorizedPrior(hypers.channels),
-    gain=Gain(latent_channels, tuple(lmbdas)),
-    latent_channels=latent_channels,
-    halo=min(-(-synthesis.reach // Flow.STRIDE), MOST_HALO),
+    hyper_channels=hypers.channels,
+    latent_channels=scales.channels[-1],
+    reach=synthesis.reach,
     fit=fit,
+    **shared,
   )

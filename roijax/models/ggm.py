@@ -15,21 +15,18 @@ choices.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from roijax.entropy.factorized import FactorizedPrior
-from roijax.entropy.priors import Prior, check_prior
-from roijax.layers.gain import Gain
 from roijax.layers.mgfe import (
   MGFE,
   FrequencySpatialAttention,
   RegionAdaptiveAttention,
 )
-from roijax.models.contexts import build_context
+from roijax.models.assembly import assemble
 from roijax.models.flow import Flow
 from roijax.models.trunks import patchify, residual_gdn
 
@@ -115,13 +112,10 @@ def build_ggm(
   hyper: str,
   hyper_channels: int,
   hyper_features: int,
-  slices: Sequence[int],
-  context_hidden: int | Sequence[int],
-  prior: dict,
   mgfe: dict | None,
-  lmbdas: Sequence[float],
   dtype: str = "float32",
   context: str = "checkerboard",
+  **shared,
 ) -> Flow:
   """Builds the system; every argument is a key of `config.model`.
 
@@ -131,26 +125,18 @@ def build_ggm(
     hyper: a key of `HYPERS`.
     hyper_channels: channels of z (N).
     hyper_features: channels of h.
-    slices: channels of each slice of the context; they sum to M.
-    context_hidden: width inside the context.
-    prior: keywords of `Prior`.
     mgfe: keywords of `MGFE`, or None for an encoder blind to the map.
-    lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     dtype: of the transforms, "float32" or "bfloat16".
     context: a key of `contexts.CONTEXTS`.
+    **shared: slices, context_hidden, prior and lmbdas, see `assemble`.
 
   Returns:
     The flow.
 
   Raises:
-    ValueError: the slices do not sum to `latent_channels`.
+    ValueError: sizes that do not fit each other.
     TypeError: an unknown keyword.
   """
-  if sum(slices) != latent_channels:
-    raise ValueError(
-      f"slices {tuple(slices)} sum to {sum(slices)}, "
-      f"latent_channels is {latent_channels}"
-    )
   compute = jnp.dtype(dtype)
   widths = dict(trunk)
   analysis, synthesis = TRUNKS[widths.pop("name")](
@@ -160,9 +146,7 @@ def build_ggm(
   if isinstance(analysis, patchify.Analysis):
     fit = functools.partial(_fit_patchify, _attenuation(mgfe))
   hypers = HYPERS[hyper]
-  the_prior = Prior(channels=latent_channels, **prior)
-  check_prior(the_prior)
-  return Flow(
+  return assemble(
     analysis=analysis,
     synthesis=RegionalSynthesis(synthesis, latent_channels),
     hyper_analysis=hypers.HyperAnalysis(hyper_channels),
@@ -170,11 +154,10 @@ def build_ggm(
       hyper_channels if hyper == "depthwise" else latent_channels,
       hyper_features,
     ),
-    context=build_context(context, slices, the_prior.outputs, context_hidden),
-    prior=the_prior,
-    z_prior=FactorizedPrior(hyper_channels),
-    gain=Gain(latent_channels, tuple(lmbdas)),
+    hyper_channels=hyper_channels,
     latent_channels=latent_channels,
-    halo=-(-synthesis.reach // Flow.STRIDE),
+    reach=synthesis.reach,
+    context=context,
     fit=fit,
+    **shared,
   )

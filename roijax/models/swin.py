@@ -15,21 +15,12 @@ path is Song et al. 2021 (arXiv 2108.09551).
 """
 
 import functools
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from roijax.entropy.factorized import FactorizedPrior
-from roijax.entropy.priors import Prior, check_prior
-from roijax.layers.gain import Gain
-from roijax.models.contexts import build_context
+from roijax.models.assembly import assemble
 from roijax.models.flow import Flow
 from roijax.models.trunks import st_gdn
-
-# Photos larger than a window of coding are transformed in several, which
-# overlap by this many cells of 64 pixels at most, each way. Through all its
-# layers the paper-sized network sees a little further.
-MOST_HALO = 4
 
 
 def build_swin(
@@ -38,13 +29,9 @@ def build_swin(
   region: dict,
   hyper: dict,
   hyper_features: int,
-  slices: Sequence[int],
-  context: str,
-  context_hidden: int | Sequence[int],
-  prior: dict,
-  lmbdas: Sequence[float],
   dtype: str = "float32",
   use_region: bool = True,
+  **shared,
 ) -> Flow:
   """Builds the system; every argument is a key of `config.model`.
 
@@ -53,15 +40,11 @@ def build_swin(
     region: keywords of `st_gdn.Region`.
     hyper: keywords of `st_gdn.HyperStages`.
     hyper_features: channels of h.
-    slices: channels of each slice of the context; a single one where the
-      context codes all channels at once.
-    context: a key of `contexts.CONTEXTS`.
-    context_hidden: width inside the context; two of them for "attention".
-    prior: keywords of `Prior`.
-    lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     dtype: of the transforms, "float32" or "bfloat16".
     use_region: False takes the region's path away: what is left of it is a
       loss (the paper's ablation).
+    **shared: slices, context, context_hidden, prior and lmbdas, see
+      `assemble`.
 
   Returns:
     The flow.
@@ -75,31 +58,21 @@ def build_swin(
   area = st_gdn.Region(**region)
   area.check()
   path = area if use_region else None
-  latent_channels = scales.channels[-1]
-  if sum(slices) != latent_channels:
-    raise ValueError(
-      f"slices {tuple(slices)} sum to {sum(slices)}, the last of "
-      f"stages.channels is {latent_channels}"
-    )
   hypers = st_gdn.HyperStages(**hyper)
   hypers.check()
-  the_prior = Prior(channels=latent_channels, **prior)
-  check_prior(the_prior)
   compute = jnp.dtype(dtype)
   synthesis = st_gdn.Synthesis(scales, path, compute)
   fit = None
   if scales.stem == "patch":
     fit = functools.partial(st_gdn.fit_start, scales)
-  return Flow(
+  return assemble(
     analysis=st_gdn.Analysis(scales, path, compute),
     synthesis=synthesis,
     hyper_analysis=st_gdn.HyperAnalysis(hypers, path),
     hyper_synthesis=st_gdn.HyperSynthesis(hypers, hyper_features),
-    context=build_context(context, slices, the_prior.outputs, context_hidden),
-    prior=the_prior,
-    z_prior=FactorizedPrior(hypers.channels),
-    gain=Gain(latent_channels, tuple(lmbdas)),
-    latent_channels=latent_channels,
-    halo=min(-(-synthesis.reach // Flow.STRIDE), MOST_HALO),
+    hyper_channels=hypers.channels,
+    latent_channels=scales.channels[-1],
+    reach=synthesis.reach,
     fit=fit,
+    **shared,
   )

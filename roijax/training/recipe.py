@@ -20,7 +20,9 @@ BACKGROUND = dict(
 # One level, the same always: the background hardly counts.
 FAINT = dict(background_low=0.01, background_high=0.01, background_extremes=0.0)
 
-Change = Callable[[ConfigDict], None]
+# A `ConfigDict`, whose keys type checkers do not know.
+Config = Any
+Change = Callable[[Config], None]
 
 
 def make_config(
@@ -30,7 +32,7 @@ def make_config(
   data: Mapping[str, Any],
   loss: Mapping[str, Any] | None = None,
   steps: int = 1_000_000,
-) -> ConfigDict:
+) -> Config:
   """A codec's configuration, for COCO 2017 on a GPU or TPU.
 
   Args:
@@ -40,7 +42,7 @@ def make_config(
     loss: see `objective.make_loss_fn`; `balance` and `BACKGROUND` are set.
     steps: of training.
   """
-  config = ConfigDict()
+  config: Config = ConfigDict()
   config.system = system
   config.seed = 0
   config.model = ConfigDict(dict(model))
@@ -85,7 +87,7 @@ def make_config(
   return config
 
 
-def fit_cpu(config: ConfigDict) -> None:
+def fit_cpu(config: Config) -> None:
   """Hours on a CPU: small crops, few at a time, a higher rate of learning."""
   config.data.crop = 128
   config.data.batch_size = 4
@@ -100,7 +102,7 @@ def fit_cpu(config: ConfigDict) -> None:
   config.train.observe_every = 1000
 
 
-def fit_sample(config: ConfigDict) -> None:
+def fit_sample(config: Config) -> None:
   """Minutes on a CPU, on the bundled photos; after `fit_cpu`."""
   _use_bundled_photos(config)
   config.train.steps = 1200
@@ -111,7 +113,7 @@ def fit_sample(config: ConfigDict) -> None:
   config.eval.data = "sample:val"
 
 
-def fit_smoke(config: ConfigDict) -> None:
+def fit_smoke(config: Config) -> None:
   """Seconds, for tests; after `fit_cpu`."""
   _use_bundled_photos(config)
   config.model.lmbdas = (0.0067, 0.025)
@@ -127,7 +129,7 @@ def fit_smoke(config: ConfigDict) -> None:
   config.eval.qualities = (0.0, 1.0)
 
 
-def _use_bundled_photos(config: ConfigDict) -> None:
+def _use_bundled_photos(config: Config) -> None:
   config.data.source = "sample:train"
   config.data.data_dir = ""
 
@@ -135,9 +137,9 @@ def _use_bundled_photos(config: ConfigDict) -> None:
 def choose(
   name: str,
   variant: str,
-  base: Callable[[], ConfigDict],
+  base: Callable[[], Config],
   variants: Mapping[str, Change | None],
-) -> ConfigDict:
+) -> Config:
   """A config file's variant.
 
   Args:
