@@ -1,4 +1,4 @@
-"""Does a run that is killed again and again repeat one that was not?
+r"""Does a run that is killed again and again repeat one that was not?
 
   python -m benchmarks.faults --kills=20 --seed=0
 
@@ -8,6 +8,11 @@ and compilation, between and within steps, while a checkpoint is written) and
 started again by the same command. It prints where each kill fell, and SAME if
 every row of `metrics.jsonl` but for its clocks, and every array of the final
 `model.npz`, are equal bit for bit; else the first difference. Exit code 0 or 1.
+`--set` sets other keys of the config, for a second stage:
+
+  --config=configs/tlic.py:smoke --set=adversarial.enabled=True \
+  --set=perceptual.weights=random --set=train.start_from=runs/one
+
 Each run compiles for itself, so that compiling is interrupted too. Takes some
 minutes; `--keep` leaves the runs for a closer look.
 """
@@ -67,6 +72,7 @@ class Attempt:
       f"--config.train.observe_every={5 * options.checkpoint_every}",
       "--config.train.log_every=1",
       "--config.eval.data=",
+      *(f"--config.{change}" for change in options.set),
     ]
     cache = workdir.with_name(f"{workdir.name}-cache")
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
@@ -283,6 +289,13 @@ def main() -> int:
   parser.add_argument("--checkpoint_every", type=int, default=3)
   # Most kills come before the third save: steps are left for the last one.
   parser.add_argument("--steps", type=int, default=None)
+  parser.add_argument(
+    "--set",
+    action="append",
+    default=[],
+    metavar="KEY=VALUE",
+    help="of the config, for example train.start_from=runs/one",
+  )
   parser.add_argument("--keep", action="store_true")
   options = parser.parse_args()
   if options.steps is None:

@@ -60,6 +60,31 @@ def is_drawn(path):
   return np.ptp(pixels, axis=-1).max() > 100
 
 
+def test_a_second_stage_has_panels_of_its_own(plot, tmp_path):
+  rows = make_rows(20)
+  write_run(tmp_path / "one", rows)
+  second = [
+    {
+      **row,
+      "discriminator_loss_real": 0.6,
+      "discriminator_loss_fake": 0.7,
+      "discriminator_real": 0.55,
+      "discriminator_fake": 0.45,
+      "share_rate": 0.4,
+      "share_adversarial": 0.6,
+    }
+    for row in rows
+  ]
+  write_run(tmp_path / "two", second)
+  sizes = {}
+  for runs in (("one",), ("two",), ("one", "two")):
+    assert plot("run", *runs, "-o", "curves.png")[0] == 0
+    with Image.open("curves.png") as picture:
+      sizes[runs] = picture.size
+  width, height = sizes["one",]
+  assert sizes["two",] == sizes["one", "two"] == (width, height * 3 // 2)
+
+
 @pytest.mark.parametrize("count", [1, 2, 60])
 def test_a_run_of_any_length_is_drawn(plot, tmp_path, count):
   write_run(tmp_path / "a", make_rows(count))

@@ -1,7 +1,9 @@
-"""What the systems cost, beside each other and beside CompressAI's.
+r"""What the systems cost, beside each other and beside CompressAI's.
 
   python -m benchmarks.peers --torch_python=ENV/bin/python
   python -m benchmarks.peers --ours=configs/swin.py --profile
+  python -m benchmarks.peers --ours=configs/tlic.py:small --tasks=step \
+    --stages=first,second,blind --batch=4 --crop=128
 
 ENV is an environment of its own, so that neither side's packages bind the
 other's: `python -m venv ENV; ENV/bin/pip install compressai`.
@@ -14,11 +16,15 @@ files; `step` is loss, gradient and optimizer for `--batch` crops. Each figure
 is the median of warm calls by the clock: leave the machine alone. PyTorch
 runs in its own layout and in `channels_last`, on as many threads as cores.
 
+A second stage (`--stages`) trains a discriminator too, and looks at photos with
+VGG-16 of random weights; a blind one does without those terms.
+
 With --profile: where a step's busy seconds go, by module, forward and
 backward, from JAX's profiler; the three largest first.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -89,8 +95,8 @@ def list_cases(settings) -> list[tuple[str, str, dict]]:
     "seconds": settings.seconds,
   }
   cases = []
-  for config in settings.ours:
-    case = {"model": config, "roi": settings.roi, **shared}
+  for config, stage in itertools.product(settings.ours, settings.stages):
+    case = {"model": config, "roi": settings.roi, "stage": stage, **shared}
     cases.append((sys.executable, "ours", case))
   for name in settings.theirs if settings.torch_python else ():
     for layout in LAYOUTS:
@@ -124,6 +130,8 @@ def describe(row: dict) -> str:
   name = row["model"].removeprefix("configs/").replace(".py", "")
   if row.get("layout") == "channels_last":
     name += ", channels_last"
+  if row.get("stage", "first") != "first":
+    name += f", {row['stage']} stage"
 
   def cell(key, scale, form):
     return format(row[key] / scale, form) if row.get(key) else "-"
@@ -170,6 +178,7 @@ def parse_settings() -> argparse.Namespace:
   add("--quality", type=int, default=1, help="of CompressAI's, for the width")
   add("--roi", default="none", help="of our files; two decoders run where some")
   add("--tasks", type=words, default=["code", "step"])
+  add("--stages", type=words, default=["first"], help="first,second,blind")
   add("--batch", type=int, default=8)
   add("--crop", type=int, default=256)
   add("--repeats", type=int, default=9, help="timed calls")

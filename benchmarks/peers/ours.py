@@ -18,13 +18,15 @@ from benchmarks.training.case import draw_batch
 from roijax.codec import Codec
 from roijax.data.images import read_image
 from roijax.models.__main__ import read_config
-from roijax.models.registry import build_model
 from roijax.models.size import measure_size
 from roijax.roi.spec import parse_roi
-from roijax.training.objective import init_model, make_loss_fn
-from roijax.training.optimizer import make_optimizer
-from roijax.training.state import make_state
-from roijax.training.steps import make_steps, make_train_step
+from roijax.training.codec import read_plan, start_run
+from roijax.training.steps import make_train_step
+from roijax.weights.perceptual import RANDOM
+
+# Of a training step: the first; the second with VGG-16, of random weights, and
+# without.
+FIRST, SECOND, BLIND = "first", "second", "blind"
 
 
 def time_median(call, case: dict) -> float:
@@ -64,29 +66,38 @@ def measure_coding(case: dict) -> dict:
   }
 
 
+def read_stage(model: str, stage: str, folder: str):
+  """A config in one of its stages; the second starts from fresh weights."""
+  config = read_config(model)
+  if stage == FIRST:
+    return config
+  file, _, variant = model.partition(":")
+  write_fresh_weights(pathlib.Path(folder), file, variant)
+  config.train.start_from = folder
+  config.adversarial.enabled = True
+  config.perceptual.weights = RANDOM if stage == SECOND else ""
+  if stage == BLIND:
+    config.perceptual.lpips = config.perceptual.style = 0.0
+  return config
+
+
 def make_step(case: dict):
   """The step of `train()`, on a random batch and one device.
 
   Returns:
     A call that runs one, its compiled program, and the parameters' shapes.
   """
-  config = read_config(case["model"])
-  model = build_model(config.system, config.model)
-  optimizer, _ = make_optimizer(config.optimizer, config.train.steps)
   batch = draw_batch(case["batch"], case["crop"])
-  params, collections = init_model(model, config, jax.random.key(0), batch)
-  state = make_state(params, collections, optimizer, jax.random.key(1))
-  names = jax.tree.map(lambda leaf: leaf.shape, params)
-  del params
-  loss_fn = make_loss_fn(model, config)
-  program = make_train_step(
-    make_steps(loss_fn, optimizer, config.train.ema_decay)
-  )
-  compiled = jax.jit(program, donate_argnums=0).lower(state, batch).compile()
+  with tempfile.TemporaryDirectory() as folder:
+    config = read_stage(case["model"], case.get("stage", FIRST), folder)
+    state, steps = start_run(read_plan(config), config, batch)
+  names = jax.tree.map(lambda leaf: leaf.shape, state.params)
+  program = jax.jit(make_train_step(steps), donate_argnums=0)
+  compiled = program.lower(state, batch, steps.constants).compile()
 
   def step():
     nonlocal state
-    state, metrics = compiled(state, batch)
+    state, metrics = compiled(state, batch, steps.constants)
     jax.block_until_ready((state, metrics))
 
   return step, compiled, names

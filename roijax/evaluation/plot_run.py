@@ -2,6 +2,11 @@
 
 loss           bits a pixel         PSNR
 learning rate  gradient norm        images a second
+
+and of a second stage
+
+discriminator  what it takes for    what each term is
+               photos               of the loss
 """
 
 import json
@@ -108,6 +113,40 @@ PANELS = (
   Panel("Gradient norm, before clipping", {"gradient_norm": "norm"}),
   Panel("Images a second", {"images_per_second": "rate"}, from_zero=True),
 )
+SECOND_STAGE = (
+  Panel(
+    "Discriminator's loss",
+    {
+      "discriminator_loss_real": "photos",
+      "discriminator_loss_fake": "reconstructions",
+    },
+    "nats",
+    from_zero=True,
+  ),
+  Panel(
+    "Taken for photos",
+    {
+      "discriminator_real": "photos",
+      "discriminator_fake": "reconstructions",
+    },
+    "mean probability",
+    from_zero=True,
+  ),
+  Panel(
+    "Share of the loss",
+    {
+      "share_rate": "rate",
+      "share_mse_roi": "MSE in ROI",
+      "share_l1_roi": "L1 in ROI",
+      "share_l1_background": "L1 outside",
+      "share_laplacian": "Laplacian",
+      "share_lpips": "LPIPS",
+      "share_style": "style",
+      "share_adversarial": "adversarial",
+    },
+    from_zero=True,
+  ),
+)
 
 
 def read_run(folder: str | os.PathLike) -> Run:
@@ -160,11 +199,15 @@ def write_curves(path: str | os.PathLike, runs: Sequence[Run]) -> None:
   Raises:
     RoijaxError: the file cannot be written, or matplotlib is missing.
   """
-  figure = make_figure(13, 7.2)
-  grid = figure.subplots(2, 3)
-  for axes, panel in zip(grid.flat, PANELS, strict=True):
+  panels = PANELS
+  if any(SECOND_STAGE[0].curves.keys() & run.columns for run in runs):
+    panels += SECOND_STAGE
+  rows = len(panels) // 3
+  figure = make_figure(13, 3.6 * rows)
+  grid = figure.subplots(rows, 3)
+  for axes, panel in zip(grid.flat, panels, strict=True):
     _draw_panel(axes, panel, runs)
-  for axes in grid[1]:
+  for axes in grid[-1]:
     axes.set_xlabel("step")
   if len(runs) == 1:
     for axes in grid[0]:

@@ -5,18 +5,38 @@ config --> source --> iterator --\\
 """
 
 import pathlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from roijax.errors import ConfigError
+from roijax.models.flow import Flow
+from roijax.models.hrnet import HRNet
+from roijax.models.registry import build_model
 from roijax.training import agreement, hosts
+from roijax.training.adversarial import (
+  SecondStage,
+  describe,
+  read_second_stage,
+  start_second_stage,
+)
+from roijax.training.export import export_model
+from roijax.training.joint import (
+  make_joint_loss,
+  read_predictor,
+  start_predictor,
+)
 from roijax.training.loop import BatchIterator, run_training
+from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.optimizer import make_optimizer
 from roijax.training.options import TrainOptions, call_with
+from roijax.training.samples import make_observer
+from roijax.training.start import start_params
 from roijax.training.state import TrainState, make_state
-from roijax.training.steps import make_steps
+from roijax.training.steps import Steps, make_steps
 
 # Samples that the start is fitted to: 4,096 latents at 128-pixel crops.
 SAMPLE_SIZE = 64
@@ -104,6 +124,78 @@ def draw_sample(iterator: BatchIterator, batch_size: int) -> dict[str, Any]:
   }
 
 
+class Plan(NamedTuple):
+  """What a config describes, before there is any data.
+
+  Attributes:
+    options: the `train` section.
+    model: the codec.
+    optimizer: what moves its parameters.
+    schedule: the learning rate by step.
+    joint: the predictor of regions that trains too, or None.
+    second: what the second stage has besides; None in the first.
+  """
+
+  options: TrainOptions
+  model: Flow
+  optimizer: optax.GradientTransformation
+  schedule: optax.Schedule
+  joint: HRNet | None
+  second: SecondStage | None
+
+
+def read_plan(config: Any) -> Plan:
+  """Reads a config.
+
+  Raises:
+    RoijaxError: an unknown key, values that do not fit each other, files that
+      the second stage looks with and that are missing.
+  """
+  options = call_with(TrainOptions, "train", config.train)
+  optimizer, schedule = make_optimizer(config.optimizer, options.steps)
+  model = build_model(config.system, config.model)
+  joint = read_predictor(config)
+  second = read_second_stage(config, model)
+  if joint is not None and config.data.get("masks", "truth") != "truth":
+    raise ConfigError(
+      "config.predictor.mode=joint learns true regions: leave"
+      " config.data.masks=truth"
+    )
+  return Plan(options, model, optimizer, schedule, joint, second)
+
+
+def start_run(
+  plan: Plan, config: Any, sample: Mapping[str, Any]
+) -> tuple[TrainState, Steps]:
+  """The state at step 0, and what updates it.
+
+  Args:
+    plan: from `read_plan`.
+    config: what it was read from.
+    sample: a batch of training data, which a fresh start is fitted to.
+
+  Raises:
+    RoijaxError: weights to start from are missing or of another model.
+  """
+  options, model = plan.options, plan.model
+  init_key, key = jax.random.split(jax.random.key(config.seed))
+  params, collections = init_model(model, config, init_key, sample)
+  if options.start_from:
+    params = start_params(
+      params, options.start_from, options.start_partly, config
+    )
+  if plan.second is not None:
+    return start_second_stage(
+      plan.second, model, config, params, plan.optimizer, options.ema_decay, key
+    )
+  loss_fn = make_loss_fn(model, config)
+  if plan.joint is not None:
+    params = start_predictor(plan.joint, config, init_key, params)
+    loss_fn = make_joint_loss(plan.joint, config, loss_fn)
+  state = make_state(params, collections, plan.optimizer, key)
+  return state, make_steps(loss_fn, plan.optimizer, options.ema_decay)
+
+
 @hosts.telling_of_loss()
 def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
   """Runs what a config describes, into `workdir`.
@@ -121,65 +213,24 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
     RoijaxError: see `run_training`; also a missing dataset, an unknown key.
     Interrupted: see `run_training`.
   """
-  from roijax.models.registry import build_model
-  from roijax.training.adversarial import (
-    describe,
-    read_second_stage,
-    start_second_stage,
-  )
-  from roijax.training.export import export_model
-  from roijax.training.joint import (
-    make_joint_loss,
-    read_predictor,
-    start_predictor,
-  )
-  from roijax.training.objective import init_model, make_loss_fn
-  from roijax.training.samples import make_observer
-  from roijax.training.start import start_params
-
   agreement.check_same("config", config.to_dict())
-  options = call_with(TrainOptions, "train", config.train)
-  optimizer, schedule = make_optimizer(config.optimizer, options.steps)
-  model = build_model(config.system, config.model)
-  joint = read_predictor(config)
-  second = read_second_stage(config, model)
-  if joint is not None and config.data.get("masks", "truth") != "truth":
-    raise ConfigError(
-      "config.predictor.mode=joint learns true regions: leave"
-      " config.data.masks=truth"
-    )
+  plan = read_plan(config)
   iterator = agreement.on_all(
     lambda: call_with(
       open_data,
       "data",
       config.data,
       seed=config.seed,
-      joint=joint is not None,
+      joint=plan.joint is not None,
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
   )
   sample = draw_sample(iterator, config.data.batch_size)
-  init_key, key = jax.random.split(jax.random.key(config.seed))
-  params, collections = init_model(model, config, init_key, sample)
-  if options.start_from:
-    params = start_params(
-      params, options.start_from, options.start_partly, config
-    )
-  if second is not None:
-    state, steps = start_second_stage(
-      second, model, config, params, optimizer, options.ema_decay, key
-    )
-  else:
-    loss_fn = make_loss_fn(model, config)
-    if joint is not None:
-      params = start_predictor(joint, config, init_key, params)
-      loss_fn = make_joint_loss(joint, config, loss_fn)
-    state = make_state(params, collections, optimizer, key)
-    steps = make_steps(loss_fn, optimizer, options.ema_decay)
+  state, steps = start_run(plan, config, sample)
   observe = None
-  if options.observe_every and hosts.is_primary():
-    observe = make_observer(model, config, sample, workdir)
+  if plan.options.observe_every and hosts.is_primary():
+    observe = make_observer(plan.model, config, sample, workdir)
   path = pathlib.Path(workdir) / "model.npz"
 
   def export(state: TrainState) -> None:
@@ -190,11 +241,11 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
       state,
       iterator,
       steps,
-      options,
+      plan.options,
       batch_size=config.data.batch_size,
       workdir=workdir,
-      config=describe(config, second),
-      schedule=schedule,
+      config=describe(config, plan.second),
+      schedule=plan.schedule,
       export=export,
       observe=observe,
     )
