@@ -10,7 +10,7 @@ What they decide together is in `agreement`.
 import contextlib
 import os
 import re
-import socket
+import secrets
 import sys
 import threading
 import time
@@ -18,11 +18,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from roijax.errors import ConfigError, RoijaxError
+from roijax.training import lifeline
 
 # Machines of a cluster may start minutes apart.
 START_SECONDS = 300
+# How long they may take to connect to the primary, once they have met.
+REACH_SECONDS = 15
 # How long the primary's end waits for others to say why they end too: when
 # its coordination service is gone, JAX aborts them where they are.
 GRACE_SECONDS = 3
@@ -32,8 +37,15 @@ ENVIRONMENT = (
   "JAX_PROCESS_ID",
 )
 
+LOSS = (
+  "another process ended, or the network did; its last line says more, and the "
+  "same commands go on from the newest checkpoint"
+)
+
 # Whether `start` has brought all processes together.
 _joined = False
+# What notices that one of them ends.
+_lifeline: lifeline.Lifeline | None = None
 
 
 def start(spec: str, timeout: float = START_SECONDS) -> None:
@@ -89,6 +101,8 @@ def start(spec: str, timeout: float = START_SECONDS) -> None:
     raise caught[0]
   _joined = True
   _check_devices()
+  with telling_of_loss():
+    _tie(place.get("coordinator_address"))
 
 
 def _parse(spec: str) -> dict[str, Any]:
@@ -141,15 +155,59 @@ def _check_devices() -> None:
 def _check_port(address: str) -> None:
   """JAX crashes over a port that is taken."""
   port = int(address.rpartition(":")[2])
-  both = socket.has_dualstack_ipv6()
-  family = socket.AF_INET6 if both else socket.AF_INET
   try:
-    socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    lifeline.listen(port).close()
   except (OSError, OverflowError) as error:
     reason = getattr(error, "strerror", None) or error
     raise RoijaxError(
       f"--distributed: cannot listen at port {port}: {reason}; take another"
     ) from error
+
+
+def _tie(address: str | None) -> None:
+  """Connects every process to the primary, to notice the end of one.
+
+  Args:
+    address: the coordinator's HOST:PORT; the primary runs there.
+  """
+  global _lifeline
+  others = jax.process_count() - 1
+  if not others:
+    return
+  server = lifeline.listen() if is_primary() else None
+  told = np.zeros(5, np.uint32)
+  if server:
+    words = np.frombuffer(secrets.token_bytes(16), np.uint32)
+    told = np.asarray([server.getsockname()[1], *words], np.uint32)
+  told = np.asarray(multihost_utils.broadcast_one_to_all(told), np.uint32)
+  secret = told[1:].tobytes()
+  if server:
+    peers = lifeline.welcome(server, secret, others, REACH_SECONDS)
+  else:
+    host = (address or _find_coordinator()).rpartition(":")[0].strip("[]")
+    # Longer: a process that gave up before the primary would seem lost.
+    peer = lifeline.reach(host, int(told[0]), secret, 2 * REACH_SECONDS)
+    peers = [peer] if peer else []
+  if server and len(peers) < others:
+    print(
+      f"warning: {others - len(peers)} process(es) cannot connect to port "
+      f"{told[0]} here: the end of one may be noticed minutes late",
+      file=sys.stderr,
+    )
+  _lifeline = lifeline.Lifeline(peers, _end)
+
+
+def _find_coordinator() -> str:
+  """The coordinator that JAX found in a cluster's environment."""
+  # JAX has no public name for it.
+  from jax._src import distributed
+
+  return getattr(distributed.global_state, "coordinator_address", None) or ""
+
+
+def _end() -> None:
+  print(f"error: {LOSS}", file=sys.stderr)
+  leave(2)
 
 
 def close() -> None:
@@ -159,6 +217,9 @@ def close() -> None:
   process does alone still works.
   """
   jax.distributed.shutdown()
+  # After all have come: until then, any of them may still be lost.
+  if _lifeline:
+    _lifeline.close()
 
 
 def leave(code: int) -> int:
@@ -174,6 +235,8 @@ def leave(code: int) -> int:
   """
   if not code:
     return 0
+  if _lifeline:
+    _lifeline.rest()
   sys.stdout.flush()
   sys.stderr.flush()
   if _joined and jax.distributed.is_initialized() and is_primary():
@@ -194,10 +257,7 @@ def telling_of_loss() -> Iterator[None]:
     words = re.search("gloo|nccl|rccl|connection", str(error), re.IGNORECASE)
     if jax.process_count() == 1 or words is None:
       raise
-    raise RoijaxError(
-      "another process ended, or the network did; its last line says more, "
-      "and the same commands go on from the newest checkpoint"
-    ) from error
+    raise RoijaxError(LOSS) from error
 
 
 def is_primary() -> bool:
