@@ -53,7 +53,7 @@ def test_clipping_bounds_the_whole_gradient():
   np.testing.assert_allclose(optax.tree.norm(updates), 0.005, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon", "sgd"])
 def test_a_group_has_its_own_rate(name):
   plain = update_once(name=name)
   grouped = update_once(
@@ -74,12 +74,58 @@ def test_decay_spares_what_is_not_a_matrix():
   assert change["prior"]["scale"] == 0
 
 
+def test_muon_moves_all_directions_of_a_kernel_alike_and_the_rest_as_adam():
+  rng = np.random.default_rng(0)
+  shapes = {
+    "dense": {"kernel": (16, 12), "bias": (12,)},
+    "conv": {"kernel": (3, 3, 8, 16)},
+    "narrow": {"kernel": (4, 12)},
+    "gain": {"log_gain": (8, 16)},
+  }
+
+  def draw(shape):
+    return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+  params, gradients = (
+    jax.tree.map(draw, shapes, is_leaf=lambda x: isinstance(x, tuple))
+    for _ in range(2)
+  )
+
+  config = {"learning_rate": 0.5, "schedule": "constant", "clip_norm": None}
+  muon, adam = (
+    optimizer.update(gradients, optimizer.init(params), params)[0]
+    for optimizer in (
+      make_optimizer({"name": "muon", **config}, steps=10)[0],
+      optax.adam(0.5, nesterov=True),
+    )
+  )
+  for path in (("dense", "bias"), ("narrow", "kernel"), ("gain", "log_gain")):
+    np.testing.assert_allclose(
+      muon[path[0]][path[1]], adam[path[0]][path[1]], rtol=1e-5
+    )
+  for name in ("dense", "conv"):
+    step = np.asarray(muon[name]["kernel"]).reshape(
+      -1, shapes[name]["kernel"][-1]
+    )
+    gradient = np.asarray(gradients[name]["kernel"]).reshape(step.shape)
+    values = np.linalg.svd(step, compute_uv=False)
+    spread = np.linalg.svd(gradient, compute_uv=False)
+    # Newton and Schulz's iteration, not the exact sign.
+    assert values.max() / values.min() < 2 < spread.max() / spread.min()
+    assert np.sum(step * gradient) < 0
+    # As long as Adam's steps in the mean, by the rule of a fifth.
+    assert np.sqrt(np.mean(step**2)) == pytest.approx(0.1, rel=0.25)
+
+
 @pytest.mark.parametrize(
   ("config", "line"),
   [
     ({"learning_rat": 1.0}, "learning_rat does not exist: did you mean lear"),
     ({"weight_decay": 0.1}, "optimizer.weight_decay does not exist"),
-    ({"name": "adamm"}, "'adamm' does not exist: one of adam, adamw, sgd"),
+    (
+      {"name": "adamm"},
+      "'adamm' does not exist: one of adam, adamw, muon, sgd",
+    ),
     ({"schedule": "cosin"}, "'cosin' does not exist: one of constant, cosine"),
     ({"multipliers": {"pryor": 2.0}}, "under 'pryor'; the groups are anal"),
     ({"warmup_steps": 11}, "warmup_steps=11 must lie in 0 to"),

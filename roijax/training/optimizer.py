@@ -5,9 +5,14 @@ from typing import Any
 
 import jax
 import optax
+import optax.contrib
 
 from roijax.errors import ConfigError
 from roijax.training.options import call_with, pick
+
+# A kernel of fewer channels, in or out, is no matrix to speak of: Muon leaves
+# it to Adam.
+FEW_CHANNELS = 8
 
 
 def _adam(schedule, *, b1=0.9, b2=0.999, eps=1e-8):
@@ -22,6 +27,34 @@ def _adamw(schedule, *, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4):
   return optax.adamw(
     schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=is_matrix
   )
+
+
+def _muon(schedule, *, b1=0.9, b2=0.999, eps=1e-8, momentum=0.95, iterations=5):
+  return optax.contrib.muon(
+    schedule,
+    ns_steps=iterations,
+    beta=momentum,
+    eps=eps,
+    adam_b1=b1,
+    adam_b2=b2,
+    muon_weight_dimension_numbers=_mixing_axes,
+    # Steps as long as Adam's: one learning rate serves both.
+    consistent_rms=0.2,
+  )
+
+
+def _mixing_axes(params):
+  """Of kernels that mix channels, which axes are in and out; else None."""
+
+  def axes(path, leaf):
+    shape = leaf.shape
+    is_kernel = jax.tree_util.keystr(path[-1:], simple=True) == "kernel"
+    if not is_kernel or leaf.ndim < 2 or min(shape[-2:]) < FEW_CHANNELS:
+      return None
+    inputs = tuple(range(leaf.ndim - 1))
+    return optax.contrib.MuonDimensionNumbers(inputs, (leaf.ndim - 1,))
+
+  return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def _sgd(schedule, *, momentum=None, nesterov=False):
@@ -39,7 +72,7 @@ def _cosine(learning_rate, steps, final_fraction):
   )
 
 
-OPTIMIZERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd}
+OPTIMIZERS = {"adam": _adam, "adamw": _adamw, "muon": _muon, "sgd": _sgd}
 SCHEDULES = {"constant": _constant, "cosine": _cosine}
 
 
@@ -88,7 +121,10 @@ def make_optimizer(
   (global gradient norm; 0 or None: no clipping), `multipliers` (a path prefix
   of the parameters to its factor on the learning rate), and the arguments of
   the optimizer itself (`b1`, `b2`, `eps`, `weight_decay`, `momentum`,
-  `nesterov`).
+  `nesterov`, `iterations`).
+
+  Source of `muon`: Jordan et al. 2024; as in Liu et al. 2025 (arXiv
+  2502.16982), whose steps are as long as Adam's.
 
   Args:
     config: the section.
