@@ -89,6 +89,7 @@ def main() -> None:
   parser.add_argument("--data_dir", default=None)
   parser.add_argument("--limit", type=int, default=10)
   parser.add_argument("--quality", type=float, default=4.0)
+  parser.add_argument("--gain", type=float, default=1.0, help="dB to count")
   parser.add_argument("--out", default="runs/regions.csv")
   arguments = parser.parse_args()
   codec = Codec.load(arguments.checkpoint)
@@ -124,9 +125,10 @@ def main() -> None:
       ),
     )
   Console(width=140).print(table)
-  enough = sum(min(row.gains) >= 1 for row in rows)
+  enough = sum(min(row.gains) >= arguments.gain for row in rows)
   same = sum(row.all_equals_none for row in rows)
-  print(f"both halves gain at least 1 dB: {enough} of {len(rows)} photos")
+  least = f"{arguments.gain:g} dB"
+  print(f"both halves gain at least {least}: {enough} of {len(rows)} photos")
   print(f"--roi all and --roi none are one file: {same} of {len(rows)}")
   lines = [",".join(fields)] + [
     ",".join(str(value) for value in dataclasses.astuple(row)) for row in rows

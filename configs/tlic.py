@@ -17,7 +17,9 @@ sample. The second, for looks, starts from a first one's folder:
 `model.gate` is what the importance map does to the latent: the first
 `protected` channels keep their size, the others are multiplied by
 (RM + floor) / (1 + floor), RM the map blurred over `blur` pixels and pooled.
-`--config.model.gate.floor=0.5` keeps more of the background.
+Outside a region the map is the background's level, 0.25 as a rule, and not
+zero: with the floor of 0.1 a third of a channel is left there, as with 0.5
+where the map is a mask. `--config.model.gate.floor=0.5` keeps more.
 
 The large run, on COCO 2017 (not made yet: counted, not clocked):
 
@@ -50,7 +52,7 @@ def _base() -> ConfigDict:
       context="linear_attention",
       context_hidden=(192, 128, 320, 256, 128),
       prior=dict(kind="gaussian"),
-      gate=dict(protected=48, floor=0.2, blur=31),
+      gate=dict(protected=48, floor=0.1, blur=31),
       lmbdas=LMBDAS,
       dtype="float32",
     ),
