@@ -19,6 +19,7 @@ from roijax.losses.rate_distortion import (
 )
 from roijax.losses.segmentation import cross_entropy
 from roijax.models.flow import Flow, FlowOutput, LayeredOutput
+from roijax.models.random_start import init_params
 from roijax.ops.importance import from_exponent
 from roijax.ops.resample import threshold_cells
 from roijax.training.mask_rate import estimate_bits
@@ -280,7 +281,7 @@ def init_model(model: Flow, config, key, sample_batch):
   roi = jnp.ones((*few.shape[:3], 1), few.dtype)
   quality = jnp.zeros(1)
   keys = jax.random.split(key, 1)
-  params = jax.jit(model.init)(key, few, roi, quality, keys)["params"]
+  params = init_params(model, key, few, roi, quality, keys)
   lmbdas = tuple(config.model.lmbdas)
   middle = start_gain(math.exp(np.mean(np.log(lmbdas))))
   if model.fit is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from roijax.errors import ConfigError
 from roijax.losses.segmentation import cross_entropy, dice
 from roijax.models.hrnet import HRNet, build_hrnet
+from roijax.models.random_start import init_params
 from roijax.training import agreement
 from roijax.training.loop import BatchIterator, run_training
 from roijax.training.optimizer import make_optimizer
@@ -167,7 +168,7 @@ def make_predictor_loss(model: HRNet, config: Any):
 def init_predictor(model: HRNet, key) -> dict:
   """Fresh parameters."""
   few = jnp.zeros((1, model.stride, model.stride, 3))
-  return jax.jit(model.init)(key, few)["params"]
+  return init_params(model, key, few)
 
 
 def import_predictor(path: str, model: Any) -> dict:
