@@ -1,7 +1,6 @@
 """`roijax plot`: pictures of what was measured."""
 
 import pathlib
-import re
 from typing import Annotated
 
 import typer
@@ -94,16 +93,12 @@ def plot_attention(
 
   if output.suffix.lower() != ".png":
     raise ConfigError(f"{output}: attention is drawn as PNG; end -o in .png")
-  points = [_parse_point(text) for text in at or []]
+  points = [options.parse_point(text) for text in at or []]
   choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   weights = index.find(checkpoint)
   image = read_picture(photo).image
   height, width = image.shape[:2]
-  for x, y in points:
-    if x >= width or y >= height:
-      raise ConfigError(
-        f"--at {x},{y} lies outside the photo, {width}x{height}"
-      )
+  options.check_points(points, height, width)
   region = None
   if roi:
     from roijax.roi.spec import unite
@@ -119,10 +114,3 @@ def plot_attention(
   print(attention_plot.tabulate(pairs))
   told = ", ".join(f"{x},{y}" for x, y in points)
   print(f"{output}: from {told}")
-
-
-def _parse_point(text: str) -> tuple[int, int]:
-  found = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
-  if not found:
-    raise ConfigError(f"--at: {text!r} is no point: write x,y in pixels")
-  return int(found[1]), int(found[2])
