@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
-from roijax.commands import options
+from roijax.commands import compare, options
 from roijax.errors import ConfigError, RoijaxError
 
-app = typer.Typer(help="Draw what was measured, as PNG.", rich_markup_mode=None)
+app = typer.Typer(
+  help="Draw what was measured, as PNG; codecs side by side also as HTML.",
+  rich_markup_mode=None,
+)
+app.command(cls=options.RegionCommand, epilog=compare.EPILOG)(compare.compare)
 
 ATTENTION_EPILOG = """\b
 Examples:
@@ -21,7 +25,8 @@ Examples:
 def _root(context: typer.Context) -> None:
   if context.invoked_subcommand is None:
     raise RoijaxError(
-      "name what to draw: roijax plot run DIR, or roijax plot attention PHOTO"
+      "name what to draw: roijax plot run DIR, roijax plot compare PHOTO or"
+      " roijax plot attention PHOTO"
     )
 
 
