@@ -14,7 +14,8 @@ from PIL import Image
 from rich.console import Console
 
 from roijax.coding import container
-from roijax.commands import bits_map, engine
+from roijax.commands import engine
+from roijax.evaluation import bits_map
 from roijax.roi import preview, spec
 from roijax.weights import index
 from roijax.weights.archive import load_weights

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roijax import boxed
-from roijax.commands import bits_map, engine
+from roijax.commands import engine
 from roijax.commands.batch import Record
 from roijax.commands.encode import describe_split, tell_split
 from roijax.commands.inputs import Job
 from roijax.commands.streams import naming, read_input
 from roijax.errors import RoijaxError
+from roijax.evaluation import bits_map
 from roijax.files import write_whole
 
 if TYPE_CHECKING:

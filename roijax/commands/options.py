@@ -190,6 +190,40 @@ def parse_bytes(text: str) -> int:
   return math.floor(size)
 
 
+def parse_point(text: str) -> tuple[int, int]:
+  """Reads a place in a photo, x,y in pixels from the upper left.
+
+  Raises:
+    ConfigError: it is none.
+  """
+  found = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
+  if not found:
+    raise ConfigError(f"--at: {text!r} is no point: write x,y in pixels")
+  return int(found[1]), int(found[2])
+
+
+def check_points(
+  points: Sequence[tuple[int, int]],
+  height: int,
+  width: int,
+  photo: str = "the photo",
+) -> None:
+  """Refuses places that a photo does not have.
+
+  Args:
+    points: x and y of each.
+    height: of the photo.
+    width: likewise.
+    photo: what to call it.
+
+  Raises:
+    ConfigError: one lies outside.
+  """
+  for x, y in points:
+    if x >= width or y >= height:
+      raise ConfigError(f"--at {x},{y} lies outside {photo}, {width}x{height}")
+
+
 def check_max_pixels(limit: int | None) -> None:
   """Refuses a limit that nothing passes.
 

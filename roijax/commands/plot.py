@@ -1,15 +1,18 @@
 """`roijax plot`: pictures of what was measured."""
 
 import pathlib
-import re
 from typing import Annotated
 
 import typer
 
-from roijax.commands import options
+from roijax.commands import compare, options
 from roijax.errors import ConfigError, RoijaxError
 
-app = typer.Typer(help="Draw what was measured, as PNG.", rich_markup_mode=None)
+app = typer.Typer(
+  help="Draw what was measured, as PNG; codecs side by side also as HTML.",
+  rich_markup_mode=None,
+)
+app.command(cls=options.RegionCommand, epilog=compare.EPILOG)(compare.compare)
 
 ATTENTION_EPILOG = """\b
 Examples:
@@ -22,7 +25,8 @@ Examples:
 def _root(context: typer.Context) -> None:
   if context.invoked_subcommand is None:
     raise RoijaxError(
-      "name what to draw: roijax plot run DIR, or roijax plot attention PHOTO"
+      "name what to draw: roijax plot run DIR, roijax plot compare PHOTO or"
+      " roijax plot attention PHOTO"
     )
 
 
@@ -94,16 +98,12 @@ def plot_attention(
 
   if output.suffix.lower() != ".png":
     raise ConfigError(f"{output}: attention is drawn as PNG; end -o in .png")
-  points = [_parse_point(text) for text in at or []]
+  points = [options.parse_point(text) for text in at or []]
   choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   weights = index.find(checkpoint)
   image = read_picture(photo).image
   height, width = image.shape[:2]
-  for x, y in points:
-    if x >= width or y >= height:
-      raise ConfigError(
-        f"--at {x},{y} lies outside the photo, {width}x{height}"
-      )
+  options.check_points(points, height, width)
   region = None
   if roi:
     from roijax.roi.spec import unite
@@ -119,10 +119,3 @@ def plot_attention(
   print(attention_plot.tabulate(pairs))
   told = ", ".join(f"{x},{y}" for x, y in points)
   print(f"{output}: from {told}")
-
-
-def _parse_point(text: str) -> tuple[int, int]:
-  found = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
-  if not found:
-    raise ConfigError(f"--at: {text!r} is no point: write x,y in pixels")
-  return int(found[1]), int(found[2])

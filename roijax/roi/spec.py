@@ -268,6 +268,7 @@ def find_all(
     DataError: as `unite`, but for what is not found.
     RoijaxError: as `parse_roi`.
   """
+  _check_none(specs)
   photo = _Photo(size, image_path, image, choices)
   union = np.zeros(size, np.float32)
   for spec in specs:
@@ -329,8 +330,7 @@ def unite_detailed(
   """As `unite`, with the soft maps that parts of the region were cut from."""
   if not specs:
     raise ValueError("a union needs one spec at least")
-  if "none" in specs and set(specs) != {"none"}:
-    raise DataError("--roi none says that there is no region: give it alone")
+  _check_none(specs)
   edges.check_widths(dilate, feather)
   choices.check(specs)
   photo = _Photo(size, image_path, image, choices)
@@ -343,6 +343,11 @@ def unite_detailed(
     union = found if union is None else np.maximum(union, found, out=union)
   assert union is not None
   return Region(edges.spread(union, dilate, feather), tuple(soft))
+
+
+def _check_none(specs: Sequence[str]) -> None:
+  if "none" in specs and set(specs) != {"none"}:
+    raise DataError("--roi none says that there is no region: give it alone")
 
 
 def _is_file(spec: str) -> bool:

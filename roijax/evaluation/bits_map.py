@@ -121,12 +121,7 @@ def draw_png(density: np.ndarray, height: int, width: int) -> bytes:
   factor = min(factor, 4096 / height)
   size = max(1, round(width * factor)), max(1, round(height * factor))
   top = float(density.max())
-  scaled = density / top if top > 0 else density
-  rows = np.arange(size[1]) / factor // _CELL
-  columns = np.arange(size[0]) / factor // _CELL
-  rows = np.minimum(rows, len(density) - 1).astype(int)
-  columns = np.minimum(columns, density.shape[1] - 1).astype(int)
-  drawn = _colours(scaled)[rows[:, None], columns[None]]
+  drawn = draw_map(density, *size, top, factor)
   text = max(12, min(size[0] // 40, 40))
   canvas = Image.new("RGB", (max(size[0], 320), size[1] + 2 * text), "white")
   canvas.paste(Image.fromarray(drawn), (0, 0))
@@ -135,7 +130,7 @@ def draw_png(density: np.ndarray, height: int, width: int) -> bytes:
   middle = size[1] + text
   pen.text((text // 2, middle), "0", "black", font, "lm")
   length = canvas.width // 3
-  key = _colours(np.linspace(0, 1, length))[None].repeat(text, 0)
+  key = draw_key(length, text)
   left = 2 * text
   canvas.paste(Image.fromarray(key), (left, middle - text // 2))
   label = f"{top:.3g} bits per pixel"
@@ -143,6 +138,39 @@ def draw_png(density: np.ndarray, height: int, width: int) -> bytes:
   stream = io.BytesIO()
   canvas.save(stream, "PNG", optimize=True)
   return stream.getvalue()
+
+
+def draw_map(
+  density: np.ndarray,
+  width: int,
+  height: int,
+  top: float,
+  factor: float = 1.0,
+) -> np.ndarray:
+  """Draws a map alone.
+
+  Args:
+    density: bits per pixel, as `bits_per_pixel` gives them.
+    width: of what is drawn, in pixels.
+    height: likewise.
+    top: the bits per pixel that get the lightest colour.
+    factor: drawn pixels to one of the photo.
+
+  Returns:
+    uint8 [height, width, 3], RGB.
+  """
+  scaled = np.minimum(density / top, 1) if top > 0 else density
+  rows, columns = (
+    np.minimum(np.arange(side) / factor // _CELL, count - 1).astype(int)
+    for side, count in zip((height, width), density.shape, strict=True)
+  )
+  return _colours(scaled)[rows[:, None], columns[None]]
+
+
+def draw_key(length: int, thickness: int) -> np.ndarray:
+  """The colours from none to most, left to right, uint8."""
+  colours = _colours(np.linspace(0, 1, length))
+  return colours[None].repeat(thickness, 0)
 
 
 def _shrink(density: np.ndarray, pixels: np.ndarray) -> np.ndarray:
