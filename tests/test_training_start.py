@@ -41,6 +41,19 @@ def test_two_decoders_begin_as_the_single_one(smoke, smoke_path, capsys):
   assert line.startswith(f"{total - 4} of {total} arrays begin as those in ")
 
 
+def test_gains_are_read_off_at_the_trade_offs_of_the_new_model(
+  smoke, smoke_path
+):
+  # The weights have two rates, at .0067 and .025.
+  middle, below = (0.0067 * 0.025) ** 0.5, 0.0067**2 / 0.025
+  config, fresh = _fresh(lmbdas=(below, 0.0067, middle, 0.025))
+  rows = start_params(fresh, smoke_path, True, config)["gain"]["log_gain"]
+  low, high = np.asarray(smoke.params["gain"]["log_gain"])
+  expected = np.stack([2 * low - high, low, (low + high) / 2, high])
+  np.testing.assert_allclose(rows, expected, atol=2e-3)
+  assert np.abs(high - low).min() > 0.1
+
+
 def test_what_wraps_the_encoder_is_looked_through(smoke, smoke_path):
   config, fresh = _fresh(gating="explicit")
   found = start_params(fresh, smoke_path, True, config)

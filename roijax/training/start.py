@@ -19,6 +19,8 @@ WRAPPERS = (
   ("analysis/trunk/", "analysis/"),
 )
 
+GAIN = "gain/log_gain"
+
 
 def start_params(
   fresh: Mapping[str, Any], path: str | os.PathLike, partly: bool, config
@@ -30,7 +32,8 @@ def start_params(
     path: a weights file, or the folder that holds one.
     partly: whether the weights may be of another model, of which those arrays
       are taken that fit by name and shape; two decoders both get a single
-      one's. The others stay fresh.
+      one's, and gains are read off at this model's trade-offs. The others
+      stay fresh.
     config: the run's configuration.
 
   Returns:
@@ -42,7 +45,12 @@ def start_params(
   """
   if not partly:
     return import_params(path, config)
-  known = _flatten(load_weights(path).params)
+  weights = load_weights(path)
+  known = _flatten(weights.params)
+  if GAIN in known:
+    known[GAIN] = _read_gains(
+      known[GAIN], weights.model["lmbdas"], config.model.lmbdas
+    )
   leaves, structure = jax.tree_util.tree_flatten_with_path(fresh)
   taken, chosen = [], []
   for keys, value in leaves:
@@ -55,6 +63,23 @@ def start_params(
     )
   print(f"{sum(taken)} of {len(taken)} arrays begin as those in {path}")
   return jax.tree.unflatten(structure, chosen)
+
+
+def _read_gains(table: np.ndarray, lmbdas, wanted) -> np.ndarray:
+  """Rows of log-gains at other trade-offs; beyond the ends they go on straight.
+
+  Args:
+    table: a row for each of `lmbdas` [N, M].
+    lmbdas: ascending.
+    wanted: the trade-offs of the rows to make.
+  """
+  places, targets = np.log(np.asarray(lmbdas)), np.log(np.asarray(wanted))
+  if len(places) < 2:
+    return np.repeat(table, len(targets), axis=0)
+  low = np.clip(np.searchsorted(places, targets) - 1, 0, len(places) - 2)
+  share = (targets - places[low]) / (places[low + 1] - places[low])
+  rows = (1 - share)[:, None] * table[low] + share[:, None] * table[low + 1]
+  return rows.astype(table.dtype)
 
 
 def _find(name: str, shape, known: Mapping[str, np.ndarray]):
