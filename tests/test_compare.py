@@ -15,11 +15,12 @@ from PIL import Image
 from smoke_model import read_photo
 
 from roijax.errors import DataError
-from roijax.evaluation import classical, sheet_coding, sheet_png
+from roijax.evaluation import classical
 from roijax.evaluation.machine import equal_bytes
-from roijax.evaluation.sheet_coding import Target
-from roijax.evaluation.sheet_crops import choose_crops
-from roijax.evaluation.sheet_html import write_html
+from roijax.evaluation.sheet import coding, png
+from roijax.evaluation.sheet.coding import Target
+from roijax.evaluation.sheet.crops import choose_crops
+from roijax.evaluation.sheet.html import write_html
 
 NAME = '<img src=x onerror="alert(1)">&\'.png'
 
@@ -31,9 +32,9 @@ def _make_photo(height=90, width=120):
 
 
 def _measure(codec, photo, anchors=("jpeg",), target=None, **more):
-  contenders = sheet_coding.enter([("<b>ours", codec)], anchors, 0.25)
+  contenders = coding.enter([("<b>ours", codec)], anchors, 0.25)
   target = target or Target(quality=1.0)
-  return sheet_coding.measure_sheet(photo, contenders, target, **more)
+  return coding.measure_sheet(photo, contenders, target, **more)
 
 
 @pytest.fixture(name="sheet", scope="module")
@@ -216,16 +217,16 @@ def _find_rows(drawn, picture, left):
 
 
 def test_the_png_shows_decoded_pixels_in_rows(sheet):
-  drawn = np.asarray(sheet_png.draw_sheet(sheet, "all"))
-  step = sheet_png.WIDE + sheet_png.GAP
-  assert drawn.shape[1] == 4 * step + sheet_png.GAP
+  drawn = np.asarray(png.draw_sheet(sheet, "all"))
+  step = png.WIDE + png.GAP
+  assert drawn.shape[1] == 4 * step + png.GAP
   images = [sheet.image, *(column.image for column in sheet.columns)]
   tops = []
   for i, image in enumerate(images):
-    left = sheet_png.GAP + i * step
+    left = png.GAP + i * step
     shown = [image.repeat(4, 0).repeat(4, 1)]
     for crop in sheet.crops:
-      factor = sheet_png.WIDE // crop.width
+      factor = png.WIDE // crop.width
       shown.append(crop.cut(image).repeat(factor, 0).repeat(factor, 1))
     found = [_find_rows(drawn, picture, left) for picture in shown]
     assert all(len(rows) == 1 for rows in found)
@@ -235,9 +236,9 @@ def test_the_png_shows_decoded_pixels_in_rows(sheet):
 
 def test_a_large_photo_fits_its_column():
   photo = np.zeros((1000, 900, 3), np.uint8)
-  assert sheet_png.fit_picture(photo, 480).shape == (533, 480, 3)
+  assert png.fit_picture(photo, 480).shape == (533, 480, 3)
   tall = np.zeros((3000, 600, 3), np.uint8)
-  assert sheet_png.fit_picture(tall, 480).shape == (720, 144, 3)
+  assert png.fit_picture(tall, 480).shape == (720, 144, 3)
 
 
 class _Page(html.parser.HTMLParser):
@@ -339,7 +340,7 @@ def test_a_sheet_needs_no_region(compare):
   assert "no region" in out.splitlines()[0]
   assert "JPEG" not in out
   with Image.open("compare.png") as drawn:
-    assert drawn.width == 2 * (sheet_png.WIDE + sheet_png.GAP) + sheet_png.GAP
+    assert drawn.width == 2 * (png.WIDE + png.GAP) + png.GAP
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ def test_a_sheet_needs_no_region(compare):
   ],
 )
 def test_what_is_wrong_is_one_line(compare, arguments, words, monkeypatch):
-  monkeypatch.setattr(sheet_coding, "MAX_PIXELS", 1_000_000)
+  monkeypatch.setattr(coding, "MAX_PIXELS", 1_000_000)
   write_photo("tiny.png", size=(20, 10))
   if "large.png" in arguments:
     Image.new("L", (1001, 1000)).save("large.png")

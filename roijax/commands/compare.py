@@ -11,8 +11,8 @@ from roijax.errors import ConfigError
 
 if TYPE_CHECKING:
   from roijax.data.photo import Photo
-  from roijax.evaluation.sheet import Sheet
-  from roijax.evaluation.sheet_coding import Target
+  from roijax.evaluation.sheet.coding import Target
+  from roijax.evaluation.sheet.columns import Sheet
   from roijax.roi.choices import Choices
 
 EPILOG = """\b
@@ -95,10 +95,10 @@ def compare(
   level = options.background_level(background)
   points = [options.parse_point(text) for text in at or []]
   choices = options.make_choices(roi, roi_threshold, text_model, annotations)
-  from roijax.evaluation import sheet_coding
+  from roijax.evaluation.sheet import coding
 
   target = _read_target(quality, bpp)
-  sheet_coding.check_anchors(names)
+  coding.check_anchors(names)
   paths = _find_weights(checkpoint)
   found = [_read_photo(path, roi, choices, points) for path in photos]
   sheets = _measure(found, paths, names, level, target, points)
@@ -106,9 +106,9 @@ def compare(
   if roi and level != 1:
     subtitle += f", background level {level:g}"
   if output.suffix.lower() == ".png":
-    from roijax.evaluation.sheet_png import write_png as write
+    from roijax.evaluation.sheet.png import write_png as write
   else:
-    from roijax.evaluation.sheet_html import write_html as write
+    from roijax.evaluation.sheet.html import write_html as write
   write(output, sheets, subtitle)
   for each in sheets:
     _print_figures(each)
@@ -126,7 +126,7 @@ def _check_output(output: pathlib.Path, photos: Sequence[pathlib.Path]) -> None:
 
 
 def _read_target(quality: float | None, bpp: float | None) -> "Target":
-  from roijax.evaluation.sheet_coding import Target
+  from roijax.evaluation.sheet.coding import Target
 
   if quality is not None and bpp is not None:
     raise ConfigError("--quality and --bpp exclude each other: give one")
@@ -167,7 +167,7 @@ def _read_photo(
 
   from roijax.data.photo import Photo
   from roijax.data.picture import read_picture
-  from roijax.evaluation.sheet_coding import check_photo
+  from roijax.evaluation.sheet.coding import check_photo
 
   image = read_picture(path).image
   if image.ndim == 2:
@@ -190,17 +190,18 @@ def _measure(
   # Seconds of JAX: behind everything that can be wrong before.
   from roijax.commands import engine
   from roijax.commands.progress import count_files
-  from roijax.evaluation import rate_distortion, sheet_coding
+  from roijax.evaluation import rate_distortion
+  from roijax.evaluation.sheet import coding
 
   codecs = [(name, engine.load_codec(path)) for name, path in paths.items()]
   if target.quality is not None:
     rate_distortion.check_settings(
       codecs[0][1].max_quality, [target.quality], background, ()
     )
-  contenders = sheet_coding.enter(codecs, anchors, background)
+  contenders = coding.enter(codecs, anchors, background)
   with count_files(len(photos) * len(contenders)) as advance:
     return [
-      sheet_coding.measure_sheet(photo, contenders, target, points, advance)
+      coding.measure_sheet(photo, contenders, target, points, advance)
       for photo in photos
     ]
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from roijax import files
 from roijax.evaluation import bits_map
-from roijax.evaluation.sheet import Sheet
+from roijax.evaluation.sheet.columns import Sheet
 
 # Pixels. Crops of 120 fit four, or three times.
 WIDE, NARROW = 480, 360

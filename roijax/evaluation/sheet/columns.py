@@ -1,14 +1,11 @@
-"""Several codecs on one photo at equal bytes, to be looked at side by side.
-
-`sheet_coding` measures what is told here, `sheet_png` and `sheet_html` draw it.
-"""
+"""What a sheet tells: photos, and what each codec made of them."""
 
 import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from roijax.evaluation.sheet_crops import Crop
+from roijax.evaluation.sheet.crops import Crop
 from roijax.evaluation.summary import MATCH_TOLERANCE
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from roijax.coding import container
 from roijax.data.photo import Photo
 from roijax.errors import ConfigError, DataError
-from roijax.evaluation import bits_map, rate_distortion, sheet_crops
+from roijax.evaluation import bits_map, rate_distortion
 from roijax.evaluation.machine import equal_bytes
 from roijax.evaluation.machine.equal_bytes import Entrant
 from roijax.evaluation.rivals import RIVALS
-from roijax.evaluation.sheet import Column, Sheet
+from roijax.evaluation.sheet import crops
+from roijax.evaluation.sheet.columns import Column, Sheet
 from roijax.evaluation.summary import MATCH_TOLERANCE
 from roijax.metrics import psnr
 from roijax.roi.preview import draw_preview
@@ -114,7 +115,7 @@ def check_photo(photo: Photo, points: Sequence[tuple[int, int]] = ()) -> None:
       f" scale the photo to {MAX_PIXELS >> 20} megapixels at most"
     )
   try:
-    sheet_crops.choose_crops(photo["image"], None, points)
+    crops.choose_crops(photo["image"], None, points)
   except DataError as error:
     raise DataError(f"{photo['name']}: {error}") from error
 
@@ -165,7 +166,7 @@ def measure_sheet(
     mask,
     draw_preview(image, shown),
     columns,
-    sheet_crops.choose_crops(image, mask, points),
+    crops.choose_crops(image, mask, points),
   )
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from roijax import files
 from roijax.evaluation import bits_map
-from roijax.evaluation.sheet import Column, Sheet
-from roijax.evaluation.sheet_page import POLICY, SCRIPT, STYLE
-from roijax.evaluation.sheet_png import draw_region
+from roijax.evaluation.sheet.columns import Column, Sheet
+from roijax.evaluation.sheet.page import POLICY, SCRIPT, STYLE
+from roijax.evaluation.sheet.png import draw_region
 
 ORIGINAL = "original"
 HEADINGS = (
