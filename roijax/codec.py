@@ -20,6 +20,7 @@ from roijax.coding import container, tables
 from roijax.coding.boxes import Box
 from roijax.errors import BitstreamError, ConfigError, DataError
 from roijax.executables import Executables
+from roijax.layers.wavefront import InWavefronts
 from roijax.models.registry import build_model
 from roijax.programs import Programs, cache_folder, use_compilation_cache
 from roijax.walk import DISAGREEMENT, Decoding, Encoding, Walk
@@ -222,6 +223,7 @@ class Codec:
       quality_code=container.quantize_quality(quality),
       background_code=container.quantize_background(background),
       grey=image.ndim == 2,
+      rounded=isinstance(self.model.context, InWavefronts),
     )
 
   def _walk(self, header: container.Header, count_bits: bool) -> Walk:
@@ -231,6 +233,7 @@ class Codec:
       self.weights.z_tables,
       self._y_tables,
       (header.height, header.width),
+      rounded=header.rounded,
       count_bits=count_bits,
     )
 
