@@ -222,6 +222,7 @@ class Codec:
       quality_code=container.quantize_quality(quality),
       background_code=container.quantize_background(background),
       grey=image.ndim == 2,
+      rounded=self.model.rounds_means,
     )
 
   def _walk(self, header: container.Header, count_bits: bool) -> Walk:
@@ -231,6 +232,7 @@ class Codec:
       self.weights.z_tables,
       self._y_tables,
       (header.height, header.width),
+      rounded=header.rounded,
       count_bits=count_bits,
     )
 

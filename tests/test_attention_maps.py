@@ -131,6 +131,9 @@ def _plot(tmp_path, monkeypatch, capsys):
   return run
 
 
+PHOTOS = ("photo.png", "grey.png")
+
+
 def _read_colours(path):
   with Image.open(path) as image:
     return np.asarray(image.convert("RGB")).astype(int)
@@ -140,7 +143,7 @@ def test_encoder_and_decoder_are_drawn_and_measured(plot, swin_path):
   roi = ("--roi", "box:10,10,40,40")
   code, out, err = plot("photo.png", f"--checkpoint={swin_path}", *roi)
   assert (code, err) == (0, "")
-  _, head, *rows, told = out.splitlines()
+  told, _, head, *rows = out.splitlines()
   assert head.split() == ["scale", "window", "encoder", "decoder", "even"]
   assert [row.split()[:2] for row in rows] == [["1/8", "8x8"], ["1/16", "4x4"]]
   for row in rows:
@@ -156,19 +159,47 @@ def test_points_can_be_chosen_and_photos_can_be_grey(plot, swin_path):
     "grey.png", f"--checkpoint={swin_path}", *at, "-o", "new/maps.png"
   )
   assert code == 0
-  assert out.splitlines()[-1] == "new/maps.png: from 0,0, 99,79, 50,40"
+  assert out.splitlines()[0] == "new/maps.png: from 0,0, 99,79, 50,40"
   assert len(_read_colours("new/maps.png")) > 1200
+
+
+def test_distances_of_several_photos_are_means_with_a_count(plot, swin_path):
+  alone = [plot(name, f"--checkpoint={swin_path}")[1] for name in PHOTOS]
+  code, out, err = plot(*PHOTOS, f"--checkpoint={swin_path}", "-o", "maps")
+  assert (code, err) == (0, "")
+  *told, title, head, fine, _ = out.splitlines()
+  assert [line.split(":")[0] for line in told] == [
+    "maps/photo.png",
+    "maps/grey.png",
+  ]
+  assert "over 2 photos" in title and head.endswith("encoder wider")
+  singles = np.array([text.splitlines()[-2].split()[2:5] for text in alone])
+  singles = singles.astype(float)
+  np.testing.assert_allclose(
+    np.array(fine.split()[2:5], float), singles.mean(axis=0), atol=0.11
+  )
+  wider = int((singles[:, 0] > singles[:, 1]).sum())
+  assert fine.endswith(f" {wider} of 2")
+  assert _read_colours("maps/grey.png").shape[1] > 500
 
 
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
+    ([*"aa"], "two photos would be drawn to attention/a.png"),
+    (["photo.png", "grey.png", "-o", "x.png"], "several photos need a folder"),
+    (
+      ["photo.png", "grey.png", "-o", "."],
+      "photo.png is a photo: give another",
+    ),
+    (["photo.png", "none.png"], "no such photo: none.png"),
+    (["photo.png", "-o", "photo.png"], "photo.png is a photo: give another"),
     ([], "Missing argument 'PHOTO'"),
     (["none.png"], "no such photo: none.png"),
     (["photo.png", "-o", "x.jpg"], "end -o in .png"),
     (["photo.png", "--at", "here"], "--at: 'here' is no point"),
     (["photo.png", "--at", "-1,2"], "--at: '-1,2' is no point"),
-    (["photo.png", "--at", "100,0"], "100,0 lies outside the photo, 100x80"),
+    (["photo.png", "--at", "100,0"], "100,0 lies outside photo.png, 100x80"),
     (["photo.png", "--roi", "circle"], "--roi takes"),
     (["photo.png", "--checkpoint", "nothing"], "no weights 'nothing'"),
   ],

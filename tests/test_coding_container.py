@@ -90,7 +90,7 @@ def test_bytes_are_those_of_the_format():
   assert container.write(one) == with_crc(expected)
   icc = zlib.compress(b"profile", 9)
   one = Container(
-    dataclasses.replace(HEADER, grey=True),
+    dataclasses.replace(HEADER, grey=True, rounded=True),
     (),
     (b"",),
     0,
@@ -98,7 +98,7 @@ def test_bytes_are_those_of_the_format():
   )
   expected = (
     b"ROIJ\x01\x01\x02\x03\x04\x05\x06\x07\x08"
-    b"\x80\x06\x80\x04\x60\x40\x05"
+    b"\x80\x06\x80\x04\x60\x40\x15"
     b"\x02\x01" + bytes([len(icc)]) + icc + b"\x03\x03PNG"
     b"\x00" + bytes(4)
   )
@@ -124,7 +124,7 @@ def test_a_mask_lies_between_boxes_and_streams_behind_a_flag_of_its_own():
 
 def test_flags_that_nobody_knows_raise():
   start = b"ROIJ\x01" + bytes(8) + b"\x01\x01\x00\x01"
-  for flags in (16, 24, 128):
+  for flags in (32, 48, 128):
     with pytest.raises(BitstreamError, match="flags that this one does not"):
       container.read(with_crc(start + bytes([flags]) + b"\x00" + bytes(4)))
 

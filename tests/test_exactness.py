@@ -13,9 +13,11 @@ from smoke_model import make_params, read_photo
 
 from benchmarks.exactness import drift, machines, noise, probes
 from roijax.codec import Codec
-from roijax.coding import tables
+from roijax.coding import container, tables
 from roijax.errors import BitstreamError
+from roijax.models.flow import Flow
 from roijax.models.registry import build_model
+from roijax.walk import MEAN_STEPS
 from roijax.weights import index
 from roijax.weights.archive import FILE_NAME, load_weights, save_weights
 
@@ -69,6 +71,37 @@ def test_noise_of_float64_is_borne_and_noise_that_matters_is_told(
   assert large.raised
 
 
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_what_wavefronts_feed_back_lies_on_a_grid(codecs, context, photo):
+  # What one machine rounds otherwise is gone there in the next pass.
+  codec = codecs[context]
+  data = codec.compress(photo)
+  rounded = container.read(data).header.rounded
+  assert rounded == (context == "wavefronts")
+  tables_at, known = codec.programs.tables_at, []
+
+  def note(h, y_hat, one):
+    known.append(y_hat * MEAN_STEPS)
+    return tables_at(h, y_hat, one)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(codec.programs, "tables_at", note)
+    codec.decompress(data)
+  assert len(known) > 2 and known[-1].any()
+  assert rounded == all(np.array_equal(y, np.round(y)) for y in known)
+
+
+def test_files_of_wavefronts_without_a_grid_are_read_as_written(
+  codecs, photo, monkeypatch
+):
+  codec = codecs["wavefronts"]
+  with monkeypatch.context() as patch:
+    patch.setattr(Flow, "rounds_means", False)
+    data = codec.compress(photo)
+  assert not container.read(data).header.rounded
+  assert codec.decompress(data).shape == photo.shape
+
+
 def test_the_noise_reaches_every_parameter_of_every_pass(codecs, photo):
   codec = codecs["wavefronts"]
   symbols = probes.read_symbols(codec, codec.compress(photo))
@@ -85,7 +118,7 @@ def test_the_noise_reaches_every_parameter_of_every_pass(codecs, photo):
 
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(programs, "tables_at", note)
-      walk = probes.make_walk(codec, programs, symbols.size)
+      walk = probes.make_walk(codec, programs, symbols.size, rounded=True)
       walk.run(probes.Replay(symbols))
     seen[name] = means
   apart = [

@@ -77,7 +77,12 @@ def measure(
 
   def walk():
     nonlocal passes
-    one = make_walk(codec, codec.programs, image.shape[:2])
+    one = make_walk(
+      codec,
+      codec.programs,
+      image.shape[:2],
+      rounded=found.header.rounded,
+    )
     direction = Decoding(one, found)
     one.run(direction)
     direction.close(found.symbols_crc)

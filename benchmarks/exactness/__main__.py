@@ -124,13 +124,10 @@ def main() -> None:
   else:
     write_photo(photo)
   image = read_image(photo)
-  checkpoints = {"slices": str(index.find(settings.checkpoint))}
-  if settings.wavefront:
-    checkpoints["wavefronts"] = settings.wavefront
-  contexts = {
-    name: (str(pathlib.Path(path).resolve()), Codec.load(path))
-    for name, path in checkpoints.items()
-  }
+  contexts = {}
+  for one in filter(None, (settings.checkpoint, settings.wavefront)):
+    path = pathlib.Path(index.find(one)).resolve()
+    contexts[one] = (str(path), Codec.load(path))
   results = {}
   if "machines" in settings.parts:
     results["machines"] = _cross(contexts, photo.resolve())

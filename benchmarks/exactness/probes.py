@@ -78,11 +78,15 @@ def set_noise(noisy: Codec, amount: float, seed: int) -> None:
 
 
 class Symbols(NamedTuple):
-  """What a file holds: the photo's size, and symbols in order of coding."""
+  """What a file holds: the photo's size, and symbols in order of coding.
+
+  `rounded` is the header's.
+  """
 
   size: tuple[int, int]
   z: list[np.ndarray]
   y: list[np.ndarray]
+  rounded: bool
 
 
 class _Recording(Decoding):
@@ -125,21 +129,24 @@ class Replay:
     """Nothing is left over."""
 
 
-def make_walk(codec: Codec, programs: Programs, size: tuple[int, int]) -> Walk:
+def make_walk(
+  codec: Codec, programs: Programs, size: tuple[int, int], *, rounded: bool
+) -> Walk:
   """A walk of a codec's, with programs that need not be its own."""
-  z_tables = codec.weights.z_tables
-  return Walk(codec.model, programs, z_tables, tables.load_tables(), size)
+  z_tables, y_tables = codec.weights.z_tables, tables.load_tables()
+  return Walk(codec.model, programs, z_tables, y_tables, size, rounded=rounded)
 
 
 def read_symbols(codec: Codec, data: bytes) -> Symbols:
   """Decodes a file as far as its symbols."""
   found = container.read(data)
   size = found.header.height, found.header.width
-  walk = make_walk(codec, codec.programs, size)
+  rounded = found.header.rounded
+  walk = make_walk(codec, codec.programs, size, rounded=rounded)
   direction = _Recording(walk, found)
   walk.run(direction)
   direction.close(found.symbols_crc)
-  return Symbols(size, direction.z, direction.y)
+  return Symbols(size, direction.z, direction.y, rounded)
 
 
 class Note(NamedTuple):
@@ -219,5 +226,6 @@ def replay(codec: Codec, probe: Probe, symbols: Symbols) -> list[Note]:
   Each pass reads the means that the probe itself gave in earlier passes.
   """
   probe.notes = []
-  make_walk(codec, probe, symbols.size).run(Replay(symbols))
+  walk = make_walk(codec, probe, symbols.size, rounded=symbols.rounded)
+  walk.run(Replay(symbols))
   return probe.notes

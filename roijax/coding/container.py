@@ -31,7 +31,7 @@ MAX_PIXELS = 1 << 27
 """What readers let in when they are not asked for more."""
 
 _CRC_BYTES = 4
-_GREY, _BOUNDARY, _BOXES, _MASK = 1, 2, 4, 8
+_GREY, _BOUNDARY, _BOXES, _MASK, _ROUNDED = 1, 2, 4, 8, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Header:
     quality_code: 0 to 255, see `quantize_quality`.
     background_code: 1 to 255, see `quantize_background`.
     grey: whether the photo has one channel in place of three.
+    rounded: whether means are rounded to a grid, so that what a machine rounds
+      otherwise in one pass does not reach the next; see `walk.MEAN_STEPS`.
 
   Raises:
     BitstreamError: a field is out of its range.
@@ -56,6 +58,7 @@ class Header:
   quality_code: int
   background_code: int
   grey: bool = False
+  rounded: bool = False
 
   def __post_init__(self):
     """Checks every range, for a header that is read and for one to write."""
@@ -196,6 +199,7 @@ def write(container: Container) -> bytes:
     | _BOUNDARY * bool(container.boundary)
     | _BOXES * bool(container.boxes)
     | _MASK * (container.mask is not None)
+    | _ROUNDED * header.rounded
   )
   if container.boundary:
     _write_boundary(out, container.boundary)
@@ -248,7 +252,7 @@ def read(data: bytes) -> Container:
     cursor.byte(),
   )
   flags = cursor.byte()
-  if flags >= 2 * _MASK:
+  if flags >= 2 * _ROUNDED:
     raise BitstreamError(
       "this .roij file is damaged, or of a newer roijax: it has flags that "
       "this one does not know"
@@ -257,7 +261,9 @@ def read(data: bytes) -> Container:
   packed = boxes_module.read(cursor) if flags & _BOXES else ()
   mask = cursor.take(cursor.varint()) if flags & _MASK else None
   # Sizes are judged before the streams that they imply are counted.
-  header = Header(*fields, grey=bool(flags & _GREY))
+  header = Header(
+    *fields, grey=bool(flags & _GREY), rounded=bool(flags & _ROUNDED)
+  )
   streams = tuple(
     cursor.take(WORD * cursor.varint())
     for _ in range(count_groups(header.height, header.width))

@@ -16,7 +16,8 @@ Sources: SwinROI (arXiv 2305.07783), figure 5; Abnar and Zuidema 2020 (arXiv
 D.7, mean attention distance.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -116,6 +117,22 @@ def take_weights(
 def _run(codec, x, importance) -> dict:
   """The weights that each transform's blocks give, without heads and batch."""
   import jax
+
+  run = _compile(codec)
+  quality = np.asarray([codec.default_quality], np.float32)
+  arguments = (codec.weights.params, x, importance, quality)
+  if not jax.tree.leaves(jax.eval_shape(run, *arguments)):
+    raise RoijaxError(
+      f"these weights are of the system {codec.weights.system!r}, which has no"
+      " attention in windows: give a Swin model's with --checkpoint"
+    )
+  return jax.tree.map(np.asarray, run(*arguments))
+
+
+# Photos of one size share a program.
+@functools.lru_cache(maxsize=1)
+def _compile(codec: "Codec"):
+  import jax
   import jax.numpy as jnp
 
   from roijax.layers.swin import ATTENTION
@@ -139,14 +156,7 @@ def _run(codec, x, importance) -> dict:
     }
     return jax.tree.map(lambda weights: weights[0].mean(axis=-2), taken)
 
-  quality = np.asarray([codec.default_quality], np.float32)
-  arguments = (codec.weights.params, x, importance, quality)
-  if not jax.tree.leaves(jax.eval_shape(run, *arguments)):
-    raise RoijaxError(
-      f"these weights are of the system {codec.weights.system!r}, which has no"
-      " attention in windows: give a Swin model's with --checkpoint"
-    )
-  return jax.tree.map(np.asarray, jax.jit(run)(*arguments))
+  return jax.jit(run)
 
 
 def _find_pairs(taken: Mapping[str, Any]) -> Iterator[list[np.ndarray]]:
@@ -236,6 +246,23 @@ def measure_distance(pair: Pair) -> tuple[float, float]:
     ]
   looked, even = means / 2 * pair.stride
   return float(looked), float(even)
+
+
+def measure_pairs(
+  pairs: Sequence[Pair],
+) -> dict[tuple[int, int], np.ndarray]:
+  """How far the pairs of each scale look, in pixels.
+
+  Returns:
+    By stride and window: float [3], the encoder's `measure_distance` and the
+    decoder's, NaN where that side has no such pair, and what it were if all
+    were read alike.
+  """
+  found: dict[tuple[int, int], np.ndarray] = {}
+  for pair in pairs:
+    row = found.setdefault((pair.stride, pair.window), np.full(3, np.nan))
+    row[SIDES.index(pair.side)], row[2] = measure_distance(pair)
+  return found
 
 
 def choose_points(

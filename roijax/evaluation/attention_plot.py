@@ -7,7 +7,7 @@ photo    encoder      ...                      the next
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,32 +89,39 @@ def list_scales(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
   return sorted({(pair.stride, pair.window) for pair in pairs})
 
 
-def tabulate(pairs: Sequence[Pair]) -> str:
-  """The mean attention distance of every pair, as lines of text."""
+def tabulate(photos: Sequence[Mapping[tuple[int, int], np.ndarray]]) -> str:
+  """The mean attention distance of every pair, as lines of text.
+
+  Args:
+    photos: `attention.measure_pairs` of each. Of several the table holds the
+      means, and counts the photos in which the encoder looks wider.
+  """
+  several = len(photos) > 1
+  over = f", mean over {len(photos)} photos" if several else ""
   lines = [
-    "mean attention distance in pixels ('even': if all in a window were read"
-    " alike)",
+    f"mean attention distance in pixels{over} ('even': if all in a window were"
+    " read alike)",
     f"{'scale':>6}{'window':>8}"
     + "".join(f"{side:>10}" for side in SIDES)
-    + f"{'even':>8}",
+    + f"{'even':>8}"
+    + ("   encoder wider" if several else ""),
   ]
-  for stride, window in list_scales(pairs):
-    found = {
-      pair.side: measure_distance(pair)
-      for pair in pairs
-      if (pair.stride, pair.window) == (stride, window)
-    }
-    cells = [
-      f"{found[side][0]:10.1f}" if side in found else f"{'-':>10}"
-      for side in SIDES
-    ]
-    even = next(iter(found.values()))[1]
+  for stride, window in sorted(photos[0]):
+    found = np.stack([photo[stride, window] for photo in photos])
+    means = found.mean(axis=0)
+    both = not np.isnan(means).any()
+    cells = [f"{'-' if np.isnan(x) else f'{x:.1f}':>10}" for x in means[:2]]
     lines.append(
       f"{f'1/{stride}':>6}{f'{window}x{window}':>8}"
       + "".join(cells)
-      + f"{even:8.1f}"
+      + f"{means[2]:8.1f}"
+      + (f"{_count_wider(found):>16}" if several and both else "")
     )
   return "\n".join(lines)
+
+
+def _count_wider(found: np.ndarray) -> str:
+  return f"{(found[:, 0] > found[:, 1]).sum()} of {len(found)}"
 
 
 def _caption(pair: Pair) -> str:

@@ -57,6 +57,8 @@ class InCheckerboard:
 
   slices: tuple[int, ...]
 
+  READS_FAR_BACK = False
+
   def span(self, number: int) -> tuple[int, int]:
     """First channel of a slice, and the one behind its last."""
     start = sum(self.slices[:number])

@@ -50,6 +50,9 @@ class InWavefronts:
   channels: int
   window: int = 5
 
+  # A hundred passes back: see `Flow.rounds_means`.
+  READS_FAR_BACK = True
+
   def bounds(self, group: int) -> tuple[int, int]:
     """First channel of the only group, 0, and the one behind its last."""
     del group

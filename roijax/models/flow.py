@@ -205,6 +205,15 @@ class Flow(nn.Module):
     """
     return self.context.passes(height, width, canvas)
 
+  @property
+  def rounds_means(self) -> bool:
+    """Whether means are rounded to a grid when files are written.
+
+    What two machines round otherwise grows from pass to pass in a context that
+    reads many passes back; on a grid it is gone in the next.
+    """
+    return self.context.READS_FAR_BACK
+
   def tables_at(
     self,
     h: Float[Array, "1 h w D"],

@@ -2,6 +2,7 @@
 
   python tests/golden/make.py tiny WORKDIR
   python tests/golden/make.py shipped NAME
+  python tests/golden/make.py rounded swin-small-2
 
 WORKDIR is a finished run of `train.py --config=configs/ggm.py:smoke
 --config.train.steps=800`; NAME are shipped weights. Whatever changes
@@ -103,5 +104,12 @@ def make_tiny(workdir: str) -> None:
   _write("list", contrary, photo, roi, quality=0.5)
 
 
+def make_rounded(name: str) -> None:
+  """Writes a file of shipped weights whose context goes in wavefronts."""
+  photo = _read_photo()
+  _write("rounded", Codec.load(name), photo, _make_region(photo), quality=3)
+
+
 if __name__ == "__main__":
-  {"tiny": make_tiny, "shipped": make_shipped}[sys.argv[1]](sys.argv[2])
+  made = {"tiny": make_tiny, "shipped": make_shipped, "rounded": make_rounded}
+  made[sys.argv[1]](sys.argv[2])
