@@ -131,7 +131,7 @@ def _run(codec, x, importance) -> dict:
 
 # Photos of one size share a program.
 @functools.lru_cache(maxsize=1)
-def _compile(codec: "Codec"):
+def _compile(codec):
   import jax
   import jax.numpy as jnp
 
