@@ -51,6 +51,9 @@ def _base() -> ConfigDict:
       slices=(48, 36, 36, 36, 36),
       context="linear_attention",
       context_hidden=(192, 128, 320, 256, 128),
+      # The paper rounds in the loop. Its attention, trained on noise, is lost
+      # among the zeros of low rates.
+      rounds_context=True,
       prior=dict(kind="gaussian"),
       gate=dict(protected=48, floor=0.1, blur=31),
       lmbdas=LMBDAS,

@@ -31,6 +31,7 @@ def assemble(
   prior: dict,
   lmbdas: Sequence[float],
   fit: Callable | None = None,
+  rounds_context: bool = False,
 ) -> Flow:
   """A flow of a system's own transforms and of the parts that all share.
 
@@ -49,6 +50,7 @@ def assemble(
     prior: keywords of `Prior`.
     lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     fit: see `Flow`.
+    rounds_context: see `Flow`.
 
   Raises:
     ValueError: sizes that do not fit each other, an unknown prior or context.
@@ -73,4 +75,5 @@ def assemble(
     latent_channels=latent_channels,
     halo=min(-(-reach // Flow.STRIDE), MOST_HALO),
     fit=fit,
+    rounds_context=rounds_context,
   )

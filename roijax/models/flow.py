@@ -99,6 +99,9 @@ class Flow(nn.Module):
     mask_stride: pixels on a side of the mask's cells, where synthesis takes a
       mask as well and gives `Layers`; 0 where it takes none.
     mask_in_file: whether decoders need the mask, so that files carry it.
+    rounds_context: whether in training the context reads a latent that is
+      rounded, as decoders will, or one with noise. Rounding takes a pass of
+      the context more, whose means the latent is rounded about.
   """
 
   analysis: nn.Module
@@ -114,6 +117,7 @@ class Flow(nn.Module):
   fit: Callable[..., tuple[dict, np.ndarray]] | None = None
   mask_stride: int = 0
   mask_in_file: bool = False
+  rounds_context: bool = False
 
   STRIDE = 64
 
@@ -307,7 +311,11 @@ class Flow(nn.Module):
     bits_z = self.z_prior(add_noise(z, keys[0]))
     h = self.hyper_synthesis(round_ste(z))
     noisy = add_noise(y, keys[1])
-    parameters = self.parameters(h, noisy)
+    seen = noisy
+    if self.rounds_context:
+      guess = jax.lax.stop_gradient(self.parameters(h, noisy).mean)
+      seen = round_centred(y, guess)
+    parameters = self.parameters(h, seen)
     bits_y = self.prior.bits(noisy, parameters)
     y_hat = round_centred(y, parameters.mean)
     x_hat, layers = self._synthesise(y_hat, h, quality, mask)

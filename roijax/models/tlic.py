@@ -98,7 +98,8 @@ def build_tlic(
     latent_channels: channels of y (M).
     dtype: see `ggm.build_ggm`.
     context: likewise.
-    **arguments: all others of `ggm.build_ggm` but `mgfe`.
+    **arguments: all others of `ggm.build_ggm` but `mgfe`; `rounds_context`
+      too, see `Flow`.
 
   Returns:
     The flow.
