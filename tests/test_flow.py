@@ -2,6 +2,7 @@
 
 import copy
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +68,39 @@ def test_every_parameter_has_a_finite_gradient_that_is_not_zero(smoke):
   for x in jax.tree.leaves(metrics):
     assert np.isfinite(x) and np.shape(x) == ()
   assert {"loss", "bpp", "psnr", "psnr_roi"} <= set(metrics)
+
+
+@pytest.mark.parametrize("rounds", [False, True])
+def test_a_context_trains_on_noise_or_on_what_decoders_will_see(rounds):
+  model = build_model("ggm", {**TINY, "rounds_context": rounds})
+  calls = []
+
+  def record(method, arguments, keywords, context):
+    found = method(*arguments, **keywords)
+    if context.method_name == "parameters" and context.module.name is None:
+      calls.append((np.asarray(arguments[1]), np.asarray(found.mean)))
+    return found
+
+  batch, params = read_crops(1, 64), make_params(model)
+  with nn.intercept_methods(record):
+    out = model.apply(
+      {"params": params},
+      jnp.asarray(batch["image"]),
+      jnp.asarray(batch["roi"]),
+      jnp.asarray([0.5]),
+      _keys(1),
+    )
+  (read, mean), *first = reversed(calls)
+  assert len(first) == rounds
+  np.testing.assert_allclose(_to_integers(out.y_hat - mean), 0, atol=1e-4)
+  for noisy, guess in first or [(read, mean)]:
+    assert np.abs(_to_integers(noisy - guess)).max() > 0.1
+    if rounds:
+      np.testing.assert_allclose(_to_integers(read - guess), 0, atol=1e-4)
+
+
+def _to_integers(x):
+  return np.asarray(x) - np.round(x)
 
 
 def test_a_sample_s_bits_depend_on_its_own_key_alone(smoke):
