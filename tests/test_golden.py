@@ -32,6 +32,7 @@ DIGESTS = {
   "swin-small-1": "9ed305e048f090de",
   "swin-small-2": "662e1579ed9306ad",
   "tiles": "d776ba04f7fca3f1",
+  "tlic-small-1": "79cbcd9dc343c736",
   "weights": "407729688467106c",
 }
 
