@@ -145,13 +145,14 @@ def test_info_tells_every_header_field(roijax):
   code, out, _ = roijax("info", "--brief", "a.roij")
   assert code == 0
   content = container.read(pathlib.Path("a.roij").read_bytes())
-  assert len(out.splitlines()) == 11
+  assert len(out.splitlines()) == 12
   for text in (
     "format version    1",
     f"weights           {content.header.fingerprint.hex()}",
     "size              60x44 pixels, RGB",
     "quality           2.5 (code 80)",
     "background level  0.502 (code 128)",
+    "means             as they come",
     "boundary entries  0",
     f"{content.coded_bytes:,} coded in 1 stream, ",
     f"{8 * os.path.getsize('a.roij') / WIDTH / HEIGHT:.4f} bpp",

@@ -125,6 +125,7 @@ def _fields(job: Job, data: bytes, content: "Container") -> Record:
     "width": header.width,
     "height": header.height,
     "grey": header.grey,
+    "rounded": header.rounded,
     "quality": header.quality,
     "quality_code": header.quality_code,
     "background": round(header.background, 6),
@@ -184,6 +185,7 @@ def _lines(record: Record) -> dict[str, str]:
     "background level": (
       f"{record['background']:.3f} (code {record['background_code']})"
     ),
+    "means": "rounded" if record["rounded"] else "as they come",
     "boundary entries": f"{record['boundary_entries']}",
     "bytes": (
       f"{record['bytes']:,} ({coded:,} coded in {len(streams)}"
