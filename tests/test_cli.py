@@ -204,7 +204,6 @@ def test_json_is_one_object_and_nothing_else(roijax):
     "width": WIDTH,
     "height": HEIGHT,
     "grey": False,
-    "rounded": False,
     "quality": 2.5,
     "weights": FINGERPRINT.hex(),
     "roi": None,
