@@ -255,7 +255,7 @@ def _draw_panel(axes: "Axes", panel: Panel, runs: Sequence[Run]) -> None:
       if values is None or not np.isfinite(values).any():
         continue
       # One run: a colour a metric. Several: a colour a run.
-      look = _look(i, j) if several else _look(j, 0)
+      look = _look(i, j) if several else _look(j, j // len(PALETTE))
       _draw_curve(axes, run.steps, values, look, panel.smoothed, not several)
       drawn.append(values)
       shown.add(j)
@@ -265,11 +265,14 @@ def _draw_panel(axes: "Axes", panel: Panel, runs: Sequence[Run]) -> None:
     axes.set_yticks([])
     return
   # Above the curves there is room for the legend.
-  room = 0.12 if len(panel.curves) > 1 else 0.0
+  columns = 4 if len(shown) <= 4 else 3
+  room = 0.12 * -(-len(shown) // columns) if len(panel.curves) > 1 else 0.0
   _set_scale(axes, drawn, panel.from_zero, room)
   if len(panel.curves) > 1:
     looks = [
-      {**_look(0, j), "color": "0.4"} if several else _look(j, 0)
+      {**_look(0, j), "color": "0.4"}
+      if several
+      else _look(j, j // len(PALETTE))
       for j in sorted(shown)
     ]
     labels = list(panel.curves.values())
@@ -278,7 +281,7 @@ def _draw_panel(axes: "Axes", panel: Panel, runs: Sequence[Run]) -> None:
       [labels[j] for j in sorted(shown)],
       loc="upper center",
       fontsize=8,
-      ncols=4,
+      ncols=columns,
       columnspacing=1.2,
       handlelength=1.8,
       edgecolor="none",
