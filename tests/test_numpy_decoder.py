@@ -14,7 +14,7 @@ GOLDEN = HERE / "golden"
 PACKAGE = HERE.parent / "roijax"
 TABLES = PACKAGE / "coding" / "tables_v1.npz"
 # docs/decoder.md describes the networks of systems A and B.
-OTHERS = ("custom-", "swin-", "rounded")
+OTHERS = ("custom-", "swin-", "tlic-", "rounded")
 NAMES = sorted(
   path.stem
   for path in GOLDEN.glob("*.roij")
