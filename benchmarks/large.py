@@ -136,7 +136,10 @@ def main() -> None:
     size = (folder / "photo.roij").stat().st_size
     back = np.load(folder / "back.npy")
     print(f"{size:,} bytes, {8 * size / (width * height):.3f} bpp")
-    for what, ratio in measure_seams(photo, back, halo=1).items():
+    from roijax.codec import Codec
+
+    halo = Codec.load(options.checkpoint).model.halo
+    for what, ratio in measure_seams(photo, back, halo).items():
       print(f"steps of the error at borders of {what}: {ratio:.3f} of usual")
 
 

@@ -36,10 +36,10 @@ def assemble(
   """A flow of a system's own transforms and of the parts that all share.
 
   Args:
-    analysis: see `Flow`, like the three that follow.
-    synthesis: ...
-    hyper_analysis: ...
-    hyper_synthesis: ...
+    analysis: see `Flow`.
+    synthesis: see `Flow`.
+    hyper_analysis: see `Flow`.
+    hyper_synthesis: see `Flow`.
     hyper_channels: channels of z (N).
     latent_channels: channels of y (M).
     reach: pixels around a pixel of x_hat that it depends on, each way.
@@ -51,6 +51,9 @@ def assemble(
     lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     fit: see `Flow`.
     rounds_context: see `Flow`.
+
+  Returns:
+    The flow.
 
   Raises:
     ValueError: sizes that do not fit each other, an unknown prior or context.

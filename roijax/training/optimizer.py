@@ -44,7 +44,7 @@ def _muon(schedule, *, b1=0.9, b2=0.999, eps=1e-8, momentum=0.95, iterations=5):
 
 
 def _mixing_axes(params):
-  """Of kernels that mix channels, which axes are in and out; else None."""
+  """Axes in and out of each kernel that mixes channels; None: Adam's."""
 
   def axes(path, leaf):
     shape = leaf.shape
