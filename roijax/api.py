@@ -50,6 +50,7 @@ class Info:
     boxes: the kind of each box and its bytes in the file.
     symbols_crc: hex, of the symbols that a decoder must find.
     file_crc: hex; it was right, or reading had raised.
+    rounded: whether means were rounded to a grid (docs/format.md).
   """
 
   format_version: int
@@ -67,6 +68,7 @@ class Info:
   boxes: dict[str, int]
   symbols_crc: str
   file_crc: str
+  rounded: bool = False
 
   @property
   def bpp(self) -> float:
@@ -228,6 +230,7 @@ def inspect(data: bytes) -> Info:
     boxes={box.kind: box.size or 0 for box in found.boxes},
     symbols_crc=f"{found.symbols_crc:08x}",
     file_crc=data[-4:][::-1].hex(),
+    rounded=header.rounded,
   )
 
 

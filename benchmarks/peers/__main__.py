@@ -16,8 +16,9 @@ files; `step` is loss, gradient and optimizer for `--batch` crops. Each figure
 is the median of warm calls by the clock: leave the machine alone. PyTorch
 runs in its own layout and in `channels_last`, on as many threads as cores.
 
-A second stage (`--stages`) trains a discriminator too, and looks at photos with
-VGG-16 of random weights; a blind one does without those terms.
+A second stage (`--stages`, of `configs/tlic.py`) trains a discriminator too,
+and looks at photos with VGG-16 of random weights; a blind one does without
+those terms.
 
 With --profile: where a step's busy seconds go, by module, forward and
 backward, from JAX's profiler; the three largest first.
@@ -41,6 +42,7 @@ OURS = (
 )
 THEIRS = ("bmshj2018-hyperprior", "mbt2018-mean")
 LAYOUTS = ("default", "channels_last")
+STAGES = ("first", "second", "blind")
 FIGURES = ("forward_s", "encode_s", "decode_s", "step_s")
 
 
@@ -178,7 +180,7 @@ def parse_settings() -> argparse.Namespace:
   add("--quality", type=int, default=1, help="of CompressAI's, for the width")
   add("--roi", default="none", help="of our files; two decoders run where some")
   add("--tasks", type=words, default=["code", "step"])
-  add("--stages", type=words, default=["first"], help="first,second,blind")
+  add("--stages", type=words, default=["first"], help=",".join(STAGES))
   add("--batch", type=int, default=8)
   add("--crop", type=int, default=256)
   add("--repeats", type=int, default=9, help="timed calls")
@@ -186,7 +188,13 @@ def parse_settings() -> argparse.Namespace:
   add("--limit", type=float, default=3600, help="seconds for one process")
   add("--profile", action="store_true", help="where our steps' time goes")
   add("--out", type=pathlib.Path, default=ROOT / "runs/benchmarks/peers.json")
-  return parser.parse_args()
+  settings = parser.parse_args()
+  unknown = {*settings.stages} - {*STAGES}
+  if unknown:
+    parser.error(
+      f"--stages: there are {', '.join(STAGES)}, not {unknown.pop()}"
+    )
+  return settings
 
 
 def main() -> None:

@@ -176,7 +176,7 @@ def _read_photo(
   height, width = image.shape[:2]
   options.check_points(points, height, width, path.name)
   found = Photo(image=image, roi=None, name=path.name)
-  check_photo(found, points)
+  check_photo(found)
   if roi:
     from roijax.roi.spec import find_all
 

@@ -102,7 +102,7 @@ def enter(
   return contenders
 
 
-def check_photo(photo: Photo, points: Sequence[tuple[int, int]] = ()) -> None:
+def check_photo(photo: Photo) -> None:
   """Refuses a photo that no sheet can be made of, before it is coded.
 
   Raises:
@@ -115,7 +115,7 @@ def check_photo(photo: Photo, points: Sequence[tuple[int, int]] = ()) -> None:
       f" scale the photo to {MAX_PIXELS >> 20} megapixels at most"
     )
   try:
-    crops.choose_crops(photo["image"], None, points)
+    crops.check_size(height, width)
   except DataError as error:
     raise DataError(f"{photo['name']}: {error}") from error
 
@@ -143,7 +143,7 @@ def measure_sheet(
     DataError: see `check_photo`.
   """
   image, roi = photo["image"], photo["roi"]
-  check_photo(photo, points)
+  check_photo(photo)
   if roi is not None and not roi.any():
     photo = Photo(image=image, roi=None, name=photo["name"])
   mask = None if roi is None else psnr.region(roi)
@@ -158,8 +158,9 @@ def measure_sheet(
     first = columns[0].data if columns else data
     columns.append(_measure(contender, photo, mask, data, len(first)))
     progress()
-  shown = np.ones(image.shape[:2], np.float32) if photo["roi"] is None else roi
-  assert shown is not None
+  shown = photo["roi"]
+  if shown is None:
+    shown = np.ones(image.shape[:2], np.float32)
   return Sheet(
     photo["name"],
     image,

@@ -56,6 +56,19 @@ class Crop(NamedTuple):
     return f"{place}: {corner}"
 
 
+def check_size(height: int, width: int) -> None:
+  """Refuses a photo without room for crops.
+
+  Raises:
+    DataError: a side is below 32 pixels.
+  """
+  if min(height, width) < MIN_SIDE:
+    raise DataError(
+      f"{width}x{height} pixels are too few for crops: at least {MIN_SIDE} a"
+      " side"
+    )
+
+
 def choose_crops(
   image: np.ndarray,
   mask: np.ndarray | None,
@@ -78,11 +91,7 @@ def choose_crops(
     DataError: a side is below 32 pixels.
   """
   height, width = image.shape[:2]
-  if min(height, width) < MIN_SIDE:
-    raise DataError(
-      f"{width}x{height} pixels are too few for crops: at least {MIN_SIDE} a"
-      " side"
-    )
+  check_size(height, width)
   scale = 2 if height * width > LARGE else 1
   size = (min(scale * SIZE[0], width // 2), min(scale * SIZE[1], height // 2))
   if points:
