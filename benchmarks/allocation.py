@@ -22,15 +22,14 @@ import argparse
 import dataclasses
 import pathlib
 import sys
-import time
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks import budget
 from benchmarks.background import read_off
 from benchmarks.claims.latents import draw_held_out_latents, open_frozen
 from benchmarks.claims.refit import FITTED, Refit
@@ -40,7 +39,6 @@ from configs.implicit import get_config
 from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.data.photo import Photo, Source
-from roijax.data.pipeline import make_train_iterator
 from roijax.data.sources import open_source
 from roijax.evaluation.figures import (
   BLUE,
@@ -51,15 +49,8 @@ from roijax.evaluation.figures import (
 )
 from roijax.evaluation.rate_distortion import evaluate
 from roijax.metrics.bd_rate import bd_rate
-from roijax.models.registry import build_model
 from roijax.programs import use_compilation_cache
-from roijax.training import parallel
-from roijax.training.codec import draw_sample
 from roijax.training.export import export_model
-from roijax.training.objective import init_model, make_loss_fn
-from roijax.training.optimizer import make_optimizer
-from roijax.training.start import start_params
-from roijax.training.state import make_state
 
 # The first is what the others are compared with.
 ARMS = {
@@ -118,46 +109,6 @@ def make_config(switches: dict, seed: int, arguments) -> ConfigDict:
   config.optimizer.warmup_steps = 50
   config.train.ema_decay = 0.998
   return config
-
-
-def train(config: ConfigDict, source: Source, weights, seconds: float, show):
-  """Trains for some CPU seconds from weights of which it takes what fits.
-
-  Returns:
-    The averaged parameters, the steps taken, and the CPU seconds.
-  """
-  model = build_model(config.system, config.model)
-  iterator = make_train_iterator(
-    source,
-    crop=config.data.crop,
-    batch_size=config.data.batch_size,
-    seed=config.seed,
-  )
-  key = jax.random.key(config.seed)
-  sample = draw_sample(iterator, config.data.batch_size)
-  params, _ = init_model(model, config, key, sample)
-  params = start_params(params, weights, True, config)
-  optimizer, _ = make_optimizer(config.optimizer, config.train.steps)
-  devices = parallel.pick_devices(1)
-  update = parallel.make_update(
-    make_loss_fn(model, config),
-    optimizer,
-    devices,
-    ema_decay=config.train.ema_decay,
-  )
-  state = make_state(params, {}, optimizer, key)
-  state = parallel.place_state(state, devices)
-  began, steps = 0.0, 0
-  while steps <= UNCOUNTED or time.process_time() - began < seconds:
-    if steps == UNCOUNTED:
-      began = time.process_time()
-    state, metrics = update(state, next(iterator))
-    jax.block_until_ready(metrics)
-    steps += 1
-    show(min(time.process_time() - began, seconds) if steps > UNCOUNTED else 0)
-  spent = time.process_time() - began
-  iterator.close()
-  return jax.device_get(state.ema_params), steps - UNCOUNTED, spent
 
 
 def cut_photos(source: Source, limit: int) -> list[Photo]:
@@ -349,12 +300,12 @@ def main() -> None:
         config.loss.background_low = config.loss.background_high = 1.0
         config.loss.background_extremes = 0.0
       task = progress.add_task(f"{name}, seed {seed}", total=arguments.seconds)
-      params, *spent = train(
+      params, *spent = budget.train(
         config,
         source,
-        weights,
         arguments.seconds,
-        lambda done: progress.update(task, completed=done),
+        start=weights,
+        show=lambda done: progress.update(task, completed=done),
       )
       place = folder / name.replace(", ", "-").replace(" ", "-") / str(seed)
       place.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,13 @@ def make_parser() -> argparse.ArgumentParser:
     default=0.25,
     help="importance that roijax gives the background (0.25)",
   )
+  add(
+    "--effort",
+    metavar="N",
+    type=int,
+    default=0,
+    help="how long roijax looks for a better file, 0 to 3 (0)",
+  )
   add("--reuse", metavar="CSV", help="results.csv of an earlier run")
   return parser
 

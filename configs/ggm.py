@@ -45,6 +45,8 @@ def _base() -> ConfigDict:
         attention=dict(hidden=32, per_channel=True, residual=False, start=0.95),
         collaboration=dict(width=0, window=8),
       ),
+      rounds_context=True,
+      rounds_rate=False,
       lmbdas=recipe.LMBDAS,
       dtype="float32",
     ),
@@ -58,11 +60,11 @@ def _small(config: ConfigDict) -> None:
   model.trunk = ConfigDict(
     dict(name="patchify", channels=(64, 128), blocks=(1, 3, 1))
   )
-  model.latent_channels = 160
+  model.latent_channels = 256
   model.hyper = "depthwise"
   model.hyper_channels = 96
   model.hyper_features = 128
-  model.slices = (16, 32, 48, 64)
+  model.slices = (16, 32, 48, 64, 96)
   model.context_hidden = 128
   model.mgfe.collaboration.width = 16
   model.mgfe.attention.hidden = 16

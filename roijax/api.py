@@ -106,6 +106,7 @@ def compress(
   *,
   quality: float | None = None,
   background: float = DEFAULT_BACKGROUND,
+  effort: int = 0,
   weights: str | os.PathLike | None = None,
   feather: float = 0.0,
   dilate: float = 0.0,
@@ -127,6 +128,8 @@ def compress(
       several such specs, united. None: an ordinary codec.
     quality: from 0 to `load().max_quality`; the middle by default.
     background: importance of what lies outside the region, in (0, 1].
+    effort: 0 to 3; above 0 the encoder takes seconds to minutes, the file is
+      better, and decoders take no longer.
     weights: see `load`.
     feather: how wide a soft edge lies around the region, in pixels.
     dilate: how far the region's edge moves outward, in pixels.
@@ -143,7 +146,8 @@ def compress(
 
   Raises:
     DataError: a picture or a region that cannot be coded.
-    ConfigError: a quality or a background level out of range.
+    ConfigError: a quality or a background level out of range, an effort that
+      does not exist.
     CheckpointError: weights that are missing or damaged.
     RoijaxError: also, a segmenter that cannot run.
 
@@ -165,6 +169,7 @@ def compress(
     region,
     quality=quality,
     background=background,
+    effort=effort,
     boxes=make_boxes(picture, region if keep_mask else None, strip=strip),
   )
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from roijax import tiling
+from roijax import efforts, refinement, tiling
 from roijax.coding import container, tables
 from roijax.coding.boxes import Box
 from roijax.errors import BitstreamError, ConfigError, DataError
@@ -119,6 +119,11 @@ class Codec:
     """The finest quality; qualities are floats in [0, max_quality]."""
     return float(len(self.lmbdas) - 1)
 
+  def trade_off(self, quality: float) -> float:
+    """The lmbda of a quality, interpolated as in training."""
+    rates = np.arange(len(self.lmbdas))
+    return float(np.exp(np.interp(quality, rates, np.log(self.lmbdas))))
+
   @property
   def default_quality(self) -> float:
     """The middle of the range."""
@@ -132,6 +137,7 @@ class Codec:
     quality: float | None = None,
     background: float = container.DEFAULT_BACKGROUND,
     boxes: Sequence[Box] = (),
+    effort: int = 0,
     progress: Progress | None = None,
   ) -> bytes:
     """Codes a photo.
@@ -142,6 +148,8 @@ class Codec:
       quality: in [0, max_quality]; the middle by default.
       background: importance outside the region, in (0, 1].
       boxes: what else the file is to hold.
+      effort: 0 to 3; more than 0 takes seconds to minutes a megapixel, for a
+        better file that decodes as quickly (`efforts`).
       progress: called with the share that is done; for large photos.
 
     Returns:
@@ -149,9 +157,9 @@ class Codec:
 
     Raises:
       DataError: an image or a map of the wrong kind.
-      ConfigError: a quality or background out of range.
+      ConfigError: a quality or background out of range, an unknown effort.
     """
-    settings = (quality, background, boxes, progress)
+    settings = (quality, background, boxes, effort, progress)
     return self._encode(image, roi, *settings, count_bits=False)[0]
 
   def compress_detailed(
@@ -162,10 +170,11 @@ class Codec:
     quality: float | None = None,
     background: float = container.DEFAULT_BACKGROUND,
     boxes: Sequence[Box] = (),
+    effort: int = 0,
     progress: Progress | None = None,
   ) -> Encoded:
     """`compress`, with an account of the bits; see `Encoded`."""
-    settings = (quality, background, boxes, progress)
+    settings = (quality, background, boxes, effort, progress)
     data, header, walk, boundary = self._encode(
       image, roi, *settings, count_bits=True
     )
@@ -179,23 +188,49 @@ class Codec:
     )
 
   def _encode(
-    self, image, roi, quality, background, boxes, progress, *, count_bits
+    self,
+    image,
+    roi,
+    quality,
+    background,
+    boxes,
+    effort,
+    progress,
+    *,
+    count_bits,
   ):
+    steps = efforts.count_steps(effort)
     _check_image(image)
     roi = _as_roi(roi, image)
     header = self._header(image, quality, background)
+    # What it takes is mostly the refinement, where there is one.
+    analysed, refined = (0.01, 0.99) if steps else (0.5, 0.5)
     y, pooled = tiling.transform(
       self.programs,
       image,
       roi,
       header.background,
       _quality(header),
-      _part(progress, 0.0, 0.5),
+      _part(progress, 0.0, analysed),
     )
     walk = self._walk(header, count_bits)
     mask = walk.write_mask(roi)
-    direction = Encoding(walk, y, pooled)
-    walk.run(direction, _part(progress, 0.5, 1.0))
+    z = None
+    if steps:
+      y, z = refinement.refine(
+        self.programs,
+        image,
+        None if roi is None else np.maximum(roi, header.background),
+        y,
+        pooled,
+        quality=header.quality,
+        lmbda=self.trade_off(header.quality),
+        steps=steps,
+        mask=walk.mask,
+        progress=_part(progress, analysed, refined),
+      )
+    direction = Encoding(walk, y, pooled, z)
+    walk.run(direction, _part(progress, refined, 1.0))
     data = container.write(
       container.Container(
         header=header,

@@ -37,6 +37,7 @@ _TRACED = (
   "layers",
   "models",
   "programs.py",
+  "refinement.py",
 )
 
 

@@ -13,6 +13,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -103,6 +104,26 @@ class Programs:
   def _run(self, method, *arguments):
     return self._call(method, (), (self._params, *arguments))
 
+  def run(self, function: Callable, *arguments) -> Any:
+    """A function of the flow and its parameters, compiled as methods are.
+
+    Args:
+      function: `(flow, params, *arguments) -> arrays`.
+      *arguments: float32 arrays, or trees of them.
+    """
+    program = self._compile(function)
+    if self._executables is not None:
+      program = self._executables.get(
+        f"{function.__module__}.{function.__name__}",
+        program,
+        (self._params, *arguments),
+      )
+    return program(self._params, *arguments)
+
+  @functools.cache  # noqa: B019 - as `_program`.
+  def _compile(self, function: Callable) -> Callable:
+    return jax.jit(functools.partial(function, self._model))
+
   def _select(self, method, arguments, *static):
     with _on_host():
       return self._call(method, static, (self.entropy_params, *arguments))
@@ -122,6 +143,11 @@ class Programs:
       return self._call(Flow.synthesise, (mask,), arguments)
     arguments = arguments if mask is None else (*arguments, mask)
     return self._call(Flow.synthesise, (), arguments)
+
+  def expect(self, h, y_hat, size: tuple[int, int]) -> np.ndarray:
+    """What the prior expects of y, all at once, in float32."""
+    sides = np.asarray(size, np.int32)
+    return self._run(Flow.parameters, h, y_hat, sides).mean
 
   def estimate_bits(
     self, z_hat, y_hat, size: tuple[int, int]

@@ -168,6 +168,29 @@ def transform(
   return y, pooled
 
 
+def hyper_analyse(
+  programs: Programs, y: np.ndarray, pooled: np.ndarray, group: groups.Group
+) -> np.ndarray:
+  """The hyper-latent of a group, not rounded.
+
+  Args:
+    programs: the compiled flow.
+    y: of the photo, as `transform` gave it.
+    pooled: likewise.
+    group: one of the photo's.
+
+  Returns:
+    float32 [p, q, N].
+  """
+  place = tuple(scale(cells, PER_CELL) for cells in group.cells)
+  canvas = groups.pick_canvas(group.rows, group.columns)
+  dims = [side * PER_CELL for side in canvas]
+  z = programs.hyper_analyse(
+    pad_edges(y[place], *dims)[None], pad_edges(pooled[place], *dims)[None]
+  )
+  return z[0, : group.rows, : group.columns]
+
+
 def synthesise(
   programs: Programs,
   y_hat: np.ndarray,

@@ -24,8 +24,8 @@ from roijax.models.flow import Flow
 from roijax.programs import Programs
 from roijax.tiling import (
   PER_CELL,
+  hyper_analyse,
   latent_size,
-  pad_edges,
   pad_zeros,
   pool_mask,
   scale,
@@ -227,9 +227,22 @@ class Encoding:
     boundary: the close calls, as `container.Container` has them.
   """
 
-  def __init__(self, walk: Walk, y: np.ndarray, pooled: np.ndarray):
-    """Takes the walk it goes with and what `tiling.transform` gave."""
-    self._walk, self._y, self._pooled = walk, y, pooled
+  def __init__(
+    self,
+    walk: Walk,
+    y: np.ndarray,
+    pooled: np.ndarray,
+    z: np.ndarray | None = None,
+  ):
+    """Takes what is to be written.
+
+    Args:
+      walk: the walk it goes with.
+      y: as `tiling.transform` gave it, or refined.
+      pooled: as `tiling.transform` gave it.
+      z: float [p, q, N], refined; None: what the hyper-analysis makes of y.
+    """
+    self._walk, self._y, self._pooled, self._z = walk, y, pooled, z
     self.streams: list[bytes] = []
     self.boundary: list[tuple[int, int]] = []
     self._ordinal = 0
@@ -239,17 +252,13 @@ class Encoding:
     self._group, self._encoder = group, coder.Encoder()
 
   def exchange_z(self) -> np.ndarray:
-    """Computes and writes the group's hyper-symbols."""
+    """Writes the group's hyper-symbols, computed if need be."""
     group, walk = self._group, self._walk
-    rows, columns = group.cells
-    place = scale(rows, PER_CELL), scale(columns, PER_CELL)
-    canvas = groups.pick_canvas(group.rows, group.columns)
-    dims = canvas[0] * PER_CELL, canvas[1] * PER_CELL
-    z = walk.programs.hyper_analyse(
-      pad_edges(self._y[place], *dims)[None],
-      pad_edges(self._pooled[place], *dims)[None],
-    )[0]
-    symbols = _to_symbols(z[: group.rows, : group.columns])
+    if self._z is None:
+      z = hyper_analyse(walk.programs, self._y, self._pooled, group)
+    else:
+      z = self._z[group.cells]
+    symbols = _to_symbols(z)
     self._encoder.encode(
       symbols.ravel(), channel_indexes(symbols), walk.z_tables
     )

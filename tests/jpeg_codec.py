@@ -61,6 +61,7 @@ class JpegCodec:
     quality=None,
     background=0.25,
     boxes=(),
+    effort=0,
     progress=None,
   ):
     """Blurs what is outside the region, then codes.

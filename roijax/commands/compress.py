@@ -51,6 +51,7 @@ def compress(
     ),
   ] = None,
   background: options.Background = None,
+  effort: options.Effort = 0,
   target_bpp: Annotated[
     float | None,
     typer.Option(
@@ -90,6 +91,7 @@ def compress(
 
   limit = _read_limit(quality, target_bpp, target_size)
   level = options.background_level(background)
+  options.check_effort(effort)
   _check(roi, feather, dilate, preview, keep_mask)
   choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   options.check_max_pixels(max_pixels)
@@ -108,6 +110,7 @@ def compress(
     preview=preview,
     quality=quality,
     background=level,
+    effort=effort,
     limit=limit,
     keep_mask=keep_mask,
     strip=strip,

@@ -70,6 +70,7 @@ class Encode:
     preview: where to draw what the region took.
     quality: None for the weights' middle.
     background: importance of what lies outside the region.
+    effort: how long to look for a better file.
     limit: the size to stay within, in place of a quality.
     keep_mask: whether the file keeps the region.
     strip: whether to drop colour profile and Exif.
@@ -85,6 +86,7 @@ class Encode:
   preview: pathlib.Path | None
   quality: float | None
   background: float
+  effort: int
   limit: Limit | None
   keep_mask: bool
   strip: bool
@@ -153,30 +155,36 @@ class Encode:
   ) -> tuple["Encoded", list[str]]:
     """The file, and what there is to say about its size."""
 
-    def encode(quality: float | None) -> "Encoded":
+    def encode(quality: float | None, effort: int) -> "Encoded":
       return codec.compress_detailed(
         image,
         roi,
         quality=quality,
         background=self.background,
+        effort=effort,
         boxes=boxes,
         progress=progress,
       )
 
     if self.limit is None:
-      return encode(self.quality), []
-    return fit(encode, codec.max_quality, self.limit.bytes_for(image))
+      return encode(self.quality, self.effort), []
+    budget = self.limit.bytes_for(image)
+    return fit(encode, codec.max_quality, budget, self.effort)
 
 
 def fit(
-  encode: Any, max_quality: float, budget: int
+  encode: Any, max_quality: float, budget: int, effort: int = 0
 ) -> tuple["Encoded", list[str]]:
   """The largest file that stays within a budget, by bisection over quality.
 
+  An effort is made where it counts: within a whole quality of what fits
+  without it.
+
   Args:
-    encode: quality -> `Encoded`.
+    encode: quality, effort -> `Encoded`.
     max_quality: qualities run from 0 to this.
     budget: bytes.
+    effort: of the file.
 
   Returns:
     The file, and a remark where the budget could not be used up.
@@ -190,16 +198,23 @@ def fit(
   # What was coded can be large: only the best is kept.
   best: tuple[int, Encoded] | None = None
 
-  def attempt(code: int) -> bytes:
-    nonlocal best
-    encoded = encode(code / QUALITY_STEPS)
-    fits = len(encoded.data) <= budget
-    if fits and (best is None or code > best[0]):
-      best = code, encoded
-    return encoded.data
+  def make_attempt(level: int):
+    def attempt(code: int) -> bytes:
+      nonlocal best
+      encoded = encode(code / QUALITY_STEPS, level)
+      fits = len(encoded.data) <= budget
+      if fits and (best is None or code > best[0]):
+        best = code, encoded
+      return encoded.data
+
+    return attempt
 
   codes = range(math.floor(max_quality * QUALITY_STEPS) + 1)
-  _, data = largest_within(attempt, codes, budget)
+  place, data = largest_within(make_attempt(0), codes, budget)
+  if effort:
+    best = None
+    near = codes[max(place - QUALITY_STEPS, 0) : place + QUALITY_STEPS + 1]
+    _, data = largest_within(make_attempt(effort), near, budget)
   if best is None:
     raise ConfigError(
       f"out of reach: the smallest file takes {len(data):,} bytes, more than"

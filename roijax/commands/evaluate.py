@@ -68,6 +68,7 @@ def evaluate(
     ),
   ] = None,
   background: options.Background = None,
+  effort: options.Effort = 0,
   limit: Annotated[
     int | None, typer.Option(metavar="N", help="Only the first N photos.")
   ] = None,
@@ -149,6 +150,7 @@ def evaluate(
   from roijax.weights import index
 
   checkpoint = checkpoint or index.default().name
+  options.check_effort(effort)
   specs = [] if roi is None else [roi]
   named = any(spec.startswith("text:") for spec in specs)
   choices = options.make_choices(
@@ -183,6 +185,7 @@ def evaluate(
       "by_category": by_category,
       "target_bpp": _numbers("target-bpp", target_bpp),
       "lpips": lpips,
+      "effort": effort,
     }
     _evaluate_distortion(checkpoint, settings, out)
   else:
@@ -191,6 +194,7 @@ def evaluate(
       ("by-category", by_category),
       ("target-bpp", target_bpp),
       ("lpips", lpips is not None),
+      ("effort", effort > 0),
     ):
       if given:
         raise ConfigError(f"--{name} is of no use with --task={task}")

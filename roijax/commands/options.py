@@ -69,6 +69,15 @@ Background = Annotated[
     " 0.25 when absent.",
   ),
 ]
+Effort = Annotated[
+  int,
+  typer.Option(
+    metavar="N",
+    help="0 to 3: how long the encoder looks for a better file, from no time"
+    " to minutes; decoders take no longer.",
+    show_default=True,
+  ),
+]
 Rois = Annotated[
   list[str] | None,
   typer.Option(
@@ -138,6 +147,17 @@ class RegionCommand(TyperCommand):
     with formatter.indentation():
       formatter.write_text("\n".join(["\b", "SPEC is one of", *lines]))
     super().format_epilog(ctx, formatter)
+
+
+def check_effort(effort: int) -> None:
+  """Refuses an effort that does not exist.
+
+  Raises:
+    ConfigError: likewise.
+  """
+  from roijax.efforts import count_steps
+
+  count_steps(effort)
 
 
 def make_choices(

@@ -51,6 +51,7 @@ class Settings:
     checkpoint: whose weights roijax codes with; None for the shipped ones.
     qualities: of roijax; None for six over the checkpoint's range.
     background: the importance that roijax gives the background.
+    effort: how long roijax looks for a better file.
     reuse: an earlier results.csv; its rows of the rivals, on the same photos
       and regions, are taken as they are.
   """
@@ -63,6 +64,7 @@ class Settings:
   checkpoint: str | None = None
   qualities: Sequence[float] | None = None
   background: float = DEFAULT_BACKGROUND
+  effort: int = 0
   reuse: str | None = None
 
 
@@ -183,6 +185,7 @@ class _Stand:
     self.reused = 0
     self.qualities = settings.qualities
     self.background = settings.background
+    self._effort = settings.effort
     self._names = names
     self._seen: set[tuple] = set()
     self._ours: Codec | None = None
@@ -228,6 +231,7 @@ class _Stand:
       qualities=qualities,
       background=self.background,
       use_roi=name != UNIFORM,
+      effort=0 if name in RIVALS else self._effort,
     )
     size = (name, *photo["image"].shape[:2])
     for row in rows:

@@ -75,6 +75,7 @@ def evaluate(
   use_roi: bool = True,
   anchors: Sequence[str] = (),
   detailed: bool = False,
+  effort: int = 0,
   look: Look | None = None,
   progress: Callable[[str], None] | None = None,
 ) -> list[Row]:
@@ -93,6 +94,7 @@ def evaluate(
     anchors: rivals, from `ANCHORS`; `uniform` is this codec without the map.
     detailed: also record the bits that tables and likelihood foretell, and
       where they went; the encoder's seconds then include that accounting.
+    effort: how long our encoder looks for a better file.
     look: measures LPIPS, from `lpips.make_lpips`.
     progress: called with a photo's name when it is done.
 
@@ -110,7 +112,7 @@ def evaluate(
   for photo in photos:
     for quality in qualities:
       ours = _evaluate_ours(
-        codec, photo, quality, background, use_roi, detailed, seen, look
+        codec, photo, quality, background, use_roi, detailed, effort, seen, look
       )
       rows.append(ours)
       for anchor in anchors:
@@ -199,13 +201,15 @@ def _round_trip(encode: Callable[[], Any], decode) -> _RoundTrip:
 
 
 def _evaluate_ours(
-  codec, photo, quality, background, use_roi, detailed, seen, look
+  codec, photo, quality, background, use_roi, detailed, effort, seen, look
 ) -> Row:
   image, roi = photo["image"], photo["roi"]
   coded = roi if use_roi and roi is not None and np.any(roi) else None
   compress = codec.compress_detailed if detailed else codec.compress
   trip = _round_trip(
-    lambda: compress(image, coded, quality=quality, background=background),
+    lambda: compress(
+      image, coded, quality=quality, background=background, effort=effort
+    ),
     codec.decompress,
   )
   bits = {

@@ -14,7 +14,15 @@ from PIL import features
 
 from roijax.coding.container import DEFAULT_BACKGROUND
 from roijax.errors import RoijaxError
-from roijax.evaluation import blur, classical, heif, hevc, maxshift
+from roijax.evaluation import (
+  blur,
+  classical,
+  ffmpeg,
+  heif,
+  hevc,
+  maxshift,
+  vvc,
+)
 
 Encode = Callable[[np.ndarray, np.ndarray | None, float], bytes]
 
@@ -107,7 +115,7 @@ RIVALS: dict[str, Rival] = {
     (47, 42, 37, 33, 29),
     lambda image, roi, setting: hevc.encode(image, None, setting),
     hevc.decode,
-    check=hevc.find_ffmpeg,
+    check=ffmpeg.find_ffmpeg,
   ),
   "hevc_roi": Rival(
     "HEVC (x265), addroi -12",
@@ -116,7 +124,14 @@ RIVALS: dict[str, Rival] = {
     hevc.encode,
     hevc.decode,
     uses_region=True,
-    check=hevc.find_ffmpeg,
+    check=ffmpeg.find_ffmpeg,
+  ),
+  "vvc": Rival(
+    "VVC (VVenC)",
+    (47, 43, 39, 35, 31),
+    lambda image, roi, setting: vvc.encode(image, setting),
+    vvc.decode,
+    check=ffmpeg.find_ffmpeg,
   ),
   # Bits a pixel.
   "maxshift": Rival(
@@ -149,8 +164,10 @@ class AsCodec:
     *,
     quality: float | None = None,
     background: float = DEFAULT_BACKGROUND,
+    effort: int = 0,
   ) -> bytes:
     """Codes a photo at a setting; by default the middle one."""
+    del background, effort
     if quality is None:
       quality = self._rival.settings[len(self._rival.settings) // 2]
     return self._rival.encode(image, roi, quality)

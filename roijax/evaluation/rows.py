@@ -100,6 +100,7 @@ class Codec(Protocol):
     *,
     quality: float | None = None,
     background: float = DEFAULT_BACKGROUND,
+    effort: int = 0,
   ) -> bytes:
     """Codes a photo, uint8 [H, W, 3], with a map [H, W] or without."""
     ...

@@ -44,6 +44,7 @@ class Settings:
     detailed: see `rate_distortion.evaluate`.
     by_category: each photo once for each of its categories, which then is the
       region (arXiv 2507.00373).
+    effort: how long our encoder looks for a better file, 0 to 3.
     lpips: the weights that LPIPS is measured with; None: it is not.
   """
 
@@ -59,6 +60,7 @@ class Settings:
   by_category: bool = False
   target_bpp: Sequence[float] | None = None
   lpips: str | None = None
+  effort: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +166,10 @@ def evaluate_codec(
   if settings.target_bpp is not None:
     if settings.qualities is not None:
       raise ConfigError("--target-bpp and --qualities exclude each other")
+    if settings.effort:
+      raise ConfigError(
+        "--target-bpp looks for rates that an effort changes: leave --effort out"
+      )
     found = find_qualities(
       codec,
       lambda: _photos(source, count, settings),
@@ -181,6 +187,7 @@ def evaluate_codec(
       use_roi=settings.roi not in UNIFORM_SPECS,
       anchors=settings.anchors,
       detailed=settings.detailed,
+      effort=settings.effort,
       look=look,
       progress=progress,
     )

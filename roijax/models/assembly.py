@@ -32,6 +32,7 @@ def assemble(
   lmbdas: Sequence[float],
   fit: Callable | None = None,
   rounds_context: bool = False,
+  rounds_rate: bool = False,
 ) -> Flow:
   """A flow of a system's own transforms and of the parts that all share.
 
@@ -51,6 +52,7 @@ def assemble(
     lmbdas: the trade-off of each rate, ascending; quality i is rate i.
     fit: see `Flow`.
     rounds_context: see `Flow`.
+    rounds_rate: see `Flow`.
 
   Returns:
     The flow.
@@ -79,4 +81,5 @@ def assemble(
     halo=min(-(-reach // Flow.STRIDE), MOST_HALO),
     fit=fit,
     rounds_context=rounds_context,
+    rounds_rate=rounds_rate,
   )

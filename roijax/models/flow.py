@@ -102,6 +102,8 @@ class Flow(nn.Module):
     rounds_context: whether in training the context reads a latent that is
       rounded, as decoders will, or one with noise. Rounding takes a pass of
       the context more, whose means the latent is rounded about.
+    rounds_rate: whether in training y's rate is that of rounded latents,
+      straight-through, or of noisy ones; for the end of a training.
   """
 
   analysis: nn.Module
@@ -118,6 +120,7 @@ class Flow(nn.Module):
   mask_stride: int = 0
   mask_in_file: bool = False
   rounds_context: bool = False
+  rounds_rate: bool = False
 
   STRIDE = 64
 
@@ -294,7 +297,7 @@ class Flow(nn.Module):
     keys: Key[Array, " B"],
     mask: Float[Array, "B p q 1"] | None = None,
   ) -> FlowOutput | LayeredOutput:
-    """One training pass: rates on noise, reconstruction on rounding.
+    """One training pass: rates on noise (by default), the rest on rounding.
 
     Args:
       x: photos in [0, 1]; 64 divides H and W.
@@ -316,8 +319,8 @@ class Flow(nn.Module):
       guess = jax.lax.stop_gradient(self.parameters(h, noisy).mean)
       seen = round_centred(y, guess)
     parameters = self.parameters(h, seen)
-    bits_y = self.prior.bits(noisy, parameters)
     y_hat = round_centred(y, parameters.mean)
+    bits_y = self.prior.bits(y_hat if self.rounds_rate else noisy, parameters)
     x_hat, layers = self._synthesise(y_hat, h, quality, mask)
     if layers is None:
       return FlowOutput(x_hat, bits_y, bits_z, y_hat)

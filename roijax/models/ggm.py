@@ -15,6 +15,7 @@ choices.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -29,6 +30,9 @@ from roijax.layers.mgfe import (
 from roijax.models.assembly import assemble
 from roijax.models.flow import Flow
 from roijax.models.trunks import patchify, residual_gdn
+
+# Pixels on a side of a latent.
+STRIDE = 16
 
 
 class RegionalSynthesis(nn.Module):
@@ -53,11 +57,29 @@ class RegionalSynthesis(nn.Module):
     return self.trunk(y * jnp.exp(jnp.clip(logits, -5.0, 5.0)))
 
 
-def _patchify(condition, latent_channels, dtype, *, channels, blocks):
+def _patchify(
+  condition,
+  latent_channels,
+  dtype,
+  *,
+  channels,
+  blocks,
+  factors=patchify.FACTORS,
+):
   widths = (*channels, latent_channels)
+  blocks, factors = tuple(blocks), tuple(factors)
+  if not len(widths) == len(blocks) == len(factors):
+    raise ValueError(
+      f"a patchify trunk of factors {factors} needs {len(factors) - 1} channels "
+      f"and {len(factors)} blocks, not {tuple(channels)} and {blocks}"
+    )
+  if math.prod(factors) != STRIDE:
+    raise ValueError(
+      f"trunk.factors {factors} multiply to another than {STRIDE}"
+    )
   return (
-    patchify.Analysis(widths, tuple(blocks), condition, dtype),
-    patchify.Synthesis(widths, tuple(blocks), dtype),
+    patchify.Analysis(widths, blocks, condition, dtype, factors),
+    patchify.Synthesis(widths, blocks, dtype, factors),
   )
 
 
@@ -91,11 +113,11 @@ def _attenuation(mgfe: dict | None) -> float:
   return made.start + made.residual
 
 
-def _fit_patchify(attenuation, params, images):
+def _fit_patchify(attenuation, factors, params, images):
   """See `Flow.fit`."""
   synthesis = params["synthesis"]
   analysis, trunk, spread = patchify.starting_point(
-    params["analysis"], synthesis["trunk"], images, attenuation
+    params["analysis"], synthesis["trunk"], images, attenuation, factors
   )
   synthesis = {**synthesis, "trunk": trunk}
   return {**params, "analysis": analysis, "synthesis": synthesis}, spread
@@ -144,7 +166,7 @@ def build_ggm(
   )
   fit = None
   if isinstance(analysis, patchify.Analysis):
-    fit = functools.partial(_fit_patchify, _attenuation(mgfe))
+    fit = functools.partial(_fit_patchify, _attenuation(mgfe), analysis.factors)
   hypers = HYPERS[hyper]
   return assemble(
     analysis=analysis,

@@ -1,4 +1,4 @@
-"""Three ways to make integers of a latent, and to pretend to."""
+"""Ways to make integers of a latent, and to pretend to."""
 
 import jax
 import jax.numpy as jnp
@@ -40,3 +40,27 @@ def round_centred(
   the gradient of `x`.
   """
   return round_ste(x - mean) + mean
+
+
+def anneal_rounding(
+  x: Float[Array, "*shape"],
+  key: Key[Array, ""],
+  temperature: Float[Array, ""] | float,
+) -> Float[Array, "*shape"]:
+  """A random mean of both neighbours, which is one of them when it is cold.
+
+  The nearer neighbour is the likelier, the colder the more. Differentiable.
+
+  Source: stochastic Gumbel annealing (arXiv 2006.04240, section 3.2).
+
+  Args:
+    x: latents, in units of the quantisation step.
+    key: a PRNG key.
+    temperature: above 0.
+  """
+  low = jax.lax.stop_gradient(jnp.floor(x))
+  above = jnp.clip(x - low, 1e-5, 1 - 1e-5)
+  # Two Gumbel draws differ by a logistic one.
+  odds = (jnp.arctanh(above) - jnp.arctanh(1 - above)) / temperature
+  draw = jax.random.logistic(key, x.shape, x.dtype)
+  return low + jax.nn.sigmoid((odds + draw) / temperature)

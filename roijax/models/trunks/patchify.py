@@ -28,23 +28,32 @@ FACTORS = (4, 2, 2)
 
 
 class Analysis(nn.Module):
-  """g_a. Attributes: `channels` and `blocks` of each stage; `condition`
-  makes the module that the importance map goes through after each stage.
+  """g_a.
+
+  Attributes:
+    channels: of each stage, the latent's last.
+    blocks: depthwise blocks of each stage.
+    condition: makes the module that the importance map goes through after
+      each stage.
+    dtype: of the computation.
+    factors: by which each stage divides the sides; 16 in all.
   """
 
   channels: tuple[int, ...]
   blocks: tuple[int, ...]
   condition: Callable[..., nn.Module] | None = None
   dtype: jnp.dtype | None = None
+  factors: tuple[int, ...] = FACTORS
 
   @nn.compact
   def __call__(
     self, x: Float[Array, "B H W 3"], roi: Float[Array, "B H W 1"]
   ) -> Float[Array, "B h w M"]:
     """The latent y before the gain, stride 16."""
-    for i, factor in enumerate(FACTORS):
+    last = len(self.factors) - 1
+    for i, factor in enumerate(self.factors):
       # bfloat16 loses integers above 256: what makes y is float32.
-      dtype = self.dtype if i < len(FACTORS) - 1 else jnp.dtype("float32")
+      dtype = self.dtype if i < last else jnp.dtype("float32")
       x = nn.Dense(self.channels[i], dtype=dtype, name=f"down_{i}")(
         space_to_depth(x, factor)
       )
@@ -62,11 +71,12 @@ class Synthesis(nn.Module):
   channels: tuple[int, ...]
   blocks: tuple[int, ...]
   dtype: jnp.dtype | None = None
+  factors: tuple[int, ...] = FACTORS
 
   @property
   def reach(self) -> int:
     """How many pixels away a latent is seen: one a block, at its scale."""
-    strides = np.cumprod(FACTORS)
+    strides = np.cumprod(self.factors)
     return int(np.dot(self.blocks, strides))
 
   @nn.compact
@@ -74,12 +84,12 @@ class Synthesis(nn.Module):
     """x_hat from y_hat / gain."""
     x = y
     widths = (3, *self.channels[:-1])
-    for i in reversed(range(len(FACTORS))):
+    for i, factor in reversed(list(enumerate(self.factors))):
       for j in range(self.blocks[i]):
         x = DepthwiseBlock(dtype=self.dtype, name=f"block_{i}_{j}")(x)
-      wide = widths[i] * FACTORS[i] ** 2
+      wide = widths[i] * factor**2
       x = depth_to_space(
-        nn.Dense(wide, dtype=self.dtype, name=f"up_{i}")(x), FACTORS[i]
+        nn.Dense(wide, dtype=self.dtype, name=f"up_{i}")(x), factor
       )
     return x
 

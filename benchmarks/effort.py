@@ -1,0 +1,159 @@
+"""What does an encoder gain by taking its time? Real files, every effort.
+
+    python -m benchmarks.effort --photos=folder:KODAK --roi=center
+
+The same photos at the same qualities with every `--effort`: rates, decibels,
+BD-rate against effort 0, and seconds of encoding and decoding (medians; the
+first call of each size, which compiles, apart). `--out` gets a row a photo,
+effort and quality; what lies there already is not done again.
+"""
+
+import argparse
+import csv
+import pathlib
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.claims.report import write_rows
+from roijax.cli import exit_code
+from roijax.codec import Codec
+from roijax.data.sources import open_source
+from roijax.efforts import EFFORTS
+from roijax.evaluation.progress import PhotoProgress
+from roijax.evaluation.rate_distortion import evaluate
+from roijax.metrics.bd_rate import bd_rate
+from roijax.roi.spec import find_roi
+
+KEYS = (
+  *("name", "quality", "bpp", "psnr", "psnr_roi", "psnr_bg", "psnr_weighted"),
+  *("encode_s", "decode_s", "first_call"),
+)
+FIGURES = ("psnr_weighted", "psnr_roi", "psnr_bg", "psnr")
+
+
+def _read(path: pathlib.Path) -> list[dict]:
+  if not path.exists():
+    return []
+  texts = ("name",)
+  with path.open() as file:
+    return [
+      {
+        key: value if key in texts else float(value)
+        for key, value in line.items()
+      }
+      for line in csv.DictReader(file)
+    ]
+
+
+def _measure(codec, photo, qualities, efforts, done, rows) -> None:
+  for effort in efforts:
+    if (photo["name"], effort) in done:
+      continue
+    found = evaluate(codec, [photo], qualities=qualities, effort=effort)
+    for row in found:
+      # Without a region every figure is the whole's.
+      own = {key: row.get(key) for key in KEYS}
+      for key in FIGURES:
+        own[key] = row["psnr"] if own[key] is None else own[key]
+      own["first_call"] = float(row["first_call"])
+      rows.append({"effort": float(effort), **own})
+
+
+def _means(rows, effort: int, key: str) -> np.ndarray:
+  """A figure at each quality."""
+  own = [row for row in rows if row["effort"] == effort]
+  qualities = sorted({row["quality"] for row in own})
+  return np.array(
+    [
+      np.mean([row[key] for row in own if row["quality"] == quality])
+      for quality in qualities
+    ]
+  )
+
+
+def _median_seconds(rows, effort: int, key: str) -> float:
+  own = [row for row in rows if row["effort"] == effort]
+  warm = [row[key] for row in own if not row["first_call"]]
+  return float(np.median(warm or [row[key] for row in own]))
+
+
+def print_table(rows, title: str) -> None:
+  """A line for each effort and quality, and one for each effort's gain."""
+  table = Table(title=title)
+  for name in ("effort", "steps", "bpp", "weighted dB", "ROI", "background"):
+    table.add_column(name, justify="right")
+  for name in ("BD-rate: weighted", "ROI", "background", "whole"):
+    table.add_column(name, justify="right")
+  for name in ("encode s", "decode s"):
+    table.add_column(name, justify="right")
+  for effort in sorted({int(row["effort"]) for row in rows}):
+    figures = {key: _means(rows, effort, key) for key in ("bpp", *FIGURES)}
+    gains = [
+      f"{_gain(rows, effort, key):+.1f} %" if effort else "" for key in FIGURES
+    ]
+    table.add_row(
+      str(effort),
+      str(EFFORTS[effort]),
+      *(
+        " ".join(f"{value:.{digits}f}" for value in figures[key])
+        for key, digits in zip(("bpp", *FIGURES[:3]), (3, 2, 2, 2), strict=True)
+      ),
+      *gains,
+      f"{_median_seconds(rows, effort, 'encode_s'):.2f}",
+      f"{_median_seconds(rows, effort, 'decode_s'):.2f}",
+    )
+  Console(width=180).print(table)
+
+
+def _gain(rows, effort: int, key: str) -> float:
+  # Photos that this effort has not seen do not count.
+  names = {row["name"] for row in rows if row["effort"] == effort}
+  own = [row for row in rows if row["name"] in names]
+  curves = [
+    _means(own, level, figure)
+    for level in (0, effort)
+    for figure in ("bpp", key)
+  ]
+  return bd_rate(*curves)
+
+
+def main() -> None:
+  """Codes and measures what the table lacks; prints it."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--checkpoint", default=None)
+  parser.add_argument("--photos", default="sample:val")
+  parser.add_argument("--data_dir", default=None)
+  parser.add_argument("--roi", default="center")
+  parser.add_argument("--limit", type=int, default=24)
+  parser.add_argument("--efforts", default="0,1,2,3")
+  parser.add_argument("--qualities", default="0,2,4,6")
+  parser.add_argument("--out", default="runs/effort/rows.csv")
+  arguments = parser.parse_args()
+  efforts = [int(text) for text in arguments.efforts.split(",")]
+  qualities = [float(text) for text in arguments.qualities.split(",")]
+  path = pathlib.Path(arguments.out)
+  codec = Codec.load(arguments.checkpoint)
+  source = open_source(arguments.photos, arguments.data_dir)
+  count = min(arguments.limit, len(source))
+  rows = _read(path)
+  done = {(row["name"], int(row["effort"])) for row in rows}
+  with PhotoProgress(count) as progress:
+    for number in range(count):
+      photo = dict(source[number])
+      if arguments.roi != "own":
+        photo["roi"] = find_roi(
+          arguments.roi, photo["image"].shape[:2], photo["name"], photo["image"]
+        )
+      _measure(codec, photo, qualities, efforts, done, rows)
+      write_rows(path, rows)
+      progress(photo["name"])
+  title = f"{count} photos, region {arguments.roi}, qualities {qualities}"
+  print_table(rows, title)
+  print(f"rows: {path}")
+
+
+if __name__ == "__main__":
+  sys.exit(exit_code(main))

@@ -1,0 +1,131 @@
+"""What is compared: `configs/ggm.py:small` with one thing changed at a time.
+
+The groups are decisions; every arm of a group differs from the base in that
+alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.budget import Part
+from benchmarks.contexts.arms import Blind
+from roijax.models import contexts
+
+BASE = "base"
+END = 0.2
+"""The share of a budget that an arm's second part takes."""
+
+
+class Arm(NamedTuple):
+  """One line of the table.
+
+  Attributes:
+    group: the decision it belongs to.
+    changes: of the config, by dotted key.
+    ending: of the config in the last `END` of the budget.
+    config: the file in `configs/` that it is of.
+    seed: of the run.
+  """
+
+  group: str
+  changes: Mapping[str, Any] = {}
+  ending: Mapping[str, Any] | None = None
+  config: str = "ggm"
+  seed: int = 0
+
+  @property
+  def parts(self) -> Sequence[Part]:
+    """For `budget.train`."""
+    if self.ending is None:
+      return (Part(1.0, {}),)
+    return (Part(1 - END, {}), Part(END, self.ending))
+
+
+def _patchify(channels, blocks, factors=(4, 2, 2)):
+  return dict(
+    name="patchify", channels=channels, blocks=blocks, factors=factors
+  )
+
+
+def _latent(channels: int, slices: tuple[int, ...]) -> dict[str, Any]:
+  return {"model.latent_channels": channels, "model.slices": slices}
+
+
+NARROW = _latent(160, (16, 32, 48, 64))
+
+ARMS: dict[str, Arm] = {
+  BASE: Arm("seed"),
+  "another seed": Arm("seed", seed=1),
+  "M 160": Arm("width", NARROW),
+  "M 320": Arm("width", _latent(320, (16, 32, 48, 96, 128))),
+  "channels 96-192": Arm(
+    "width", {"model.trunk.channels": (96, 192), "model.context_hidden": 192}
+  ),
+  "blocks 0-2-1": Arm(
+    "trunk", {"model.trunk": _patchify((64, 128), (0, 2, 1))}
+  ),
+  "blocks 1-3-2, 48-160": Arm(
+    "trunk", {"model.trunk": _patchify((48, 160), (1, 3, 2))}
+  ),
+  "patchify by 8, 192, blocks 4-1": Arm(
+    "trunk", {"model.trunk": _patchify((192,), (4, 1), (8, 2))}
+  ),
+  "residual/GDN 48": Arm(
+    "trunk", {"model.trunk": dict(name="residual_gdn", channels=48)}
+  ),
+  "Swin at 1/8 and 1/16 (SwinROI)": Arm(
+    "trunk",
+    {
+      **_latent(256, (16, 32, 48, 64, 96)),
+      "model.stages.channels": (64, 128, 256),
+      "model.context": "checkerboard",
+      "model.context_hidden": 128,
+      "model.prior": dict(kind="ggm_e"),
+    },
+    config="swin",
+  ),
+  "context: none": Arm(
+    "context", {"model.context": "none", "model.slices": (256,)}
+  ),
+  "context: checkerboard alone": Arm("context", {"model.slices": (256,)}),
+  "context: 3 slices": Arm("context", {"model.slices": (32, 64, 160)}),
+  "prior: Gaussian": Arm("prior", {"model.prior": dict(kind="gaussian")}),
+  "prior: GGM-m": Arm("prior", {"model.prior": dict(kind="ggm_m")}),
+  "prior: GGM-c": Arm("prior", {"model.prior": dict(kind="ggm_c")}),
+  "context trains on noise": Arm("rounding", {"model.rounds_context": False}),
+  "rates of rounded latents at the end": Arm(
+    "rounding", ending={"model.rounds_rate": True}
+  ),
+  "crops 128, then 256": Arm(
+    "crops", ending={"data.crop": 256, "data.batch_size": 1}
+  ),
+  "crops 256, one at a time": Arm(
+    "crops", {"data.crop": 256, "data.batch_size": 1}
+  ),
+  "batch 2": Arm("crops", {"data.batch_size": 2}),
+  "batch 8": Arm("crops", {"data.batch_size": 8}),
+  "Adam, 5e-4": Arm("optimizer", {"optimizer.learning_rate": 5e-4}),
+  "Adam, 2e-3": Arm("optimizer", {"optimizer.learning_rate": 2e-3}),
+  "Muon, 1e-3": Arm("optimizer", {"optimizer.name": "muon"}),
+  "Muon, 3e-3": Arm(
+    "optimizer", {"optimizer.name": "muon", "optimizer.learning_rate": 3e-3}
+  ),
+  "balance 0": Arm("loss", {"loss.balance": 0.0}),
+  "balance 1": Arm("loss", {"loss.balance": 1.0}),
+  "background 0.25 only": Arm(
+    "loss",
+    {
+      "loss.background_low": 0.25,
+      "loss.background_high": 0.25,
+      "loss.background_extremes": 0.0,
+    },
+  ),
+  "background 1 in 3 of 10": Arm("loss", {"loss.background_extremes": 0.3}),
+}
+
+
+def know_blind_context() -> None:
+  """Adds the context "none", which no shipped model has, to the registry."""
+  contexts.CONTEXTS["none"] = lambda slices, outputs, hidden: Blind(
+    sum(slices), outputs, hidden
+  )
