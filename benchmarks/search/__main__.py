@@ -6,8 +6,8 @@
 Every arm trains alone, from a fresh start, for the same CPU seconds
 (compilation not counted; the learning rate ends with them), is exported, and
 codes crops of photos that no arm trained on into real files: with their
-regions, and without. The figures that decide are the loss that was trained for,
-lmbda 255^2 mse_w + bpp, and the BD-rate against the base. What lies in the table
+regions, and without. What decides are the loss that was trained for, lmbda
+255^2 mse_w + bpp, and the BD-rate against the base. What lies in the table
 already (`--out`) is not done again.
 """
 

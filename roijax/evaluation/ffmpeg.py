@@ -67,9 +67,7 @@ def to_rgb(planes: np.ndarray) -> np.ndarray:
   return image.round().clip(0, 255).astype(np.uint8)
 
 
-def read_planes(
-  output: bytes, dtype: np.dtype = np.dtype(np.uint8)
-) -> np.ndarray:
+def read_planes(output: bytes, dtype: str = "u1") -> np.ndarray:
   """The first frame of YUV4MPEG, 4:4:4 [3, H, W]."""
   header, _, rest = output.partition(b"\n")
   sizes = {field[:1]: field[1:] for field in header.split()[1:]}

@@ -168,7 +168,8 @@ def evaluate_codec(
       raise ConfigError("--target-bpp and --qualities exclude each other")
     if settings.effort:
       raise ConfigError(
-        "--target-bpp looks for rates that an effort changes: leave --effort out"
+        "--target-bpp looks for rates, which an effort changes: leave --effort"
+        " out"
       )
     found = find_qualities(
       codec,

@@ -53,6 +53,6 @@ def decode(data: bytes) -> np.ndarray:
     *("-pix_fmt", "yuv444p10le", "-f", "yuv4mpegpipe", "-strict", "-1", "-"),
     data=stream,
   )
-  planes = ffmpeg.read_planes(output, np.dtype("<u2")) / 4
+  planes = ffmpeg.read_planes(output, "<u2") / 4
   rows, columns = planes.shape[1] - odd % 2, planes.shape[2] - odd // 2
   return ffmpeg.to_rgb(planes[:, :rows, :columns])
