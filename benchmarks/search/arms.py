@@ -56,11 +56,48 @@ NARROW = _latent(160, (16, 32, 48, 64))
 ARMS: dict[str, Arm] = {
   BASE: Arm("seed"),
   "another seed": Arm("seed", seed=1),
+  "Adam, 5e-4": Arm("optimizer", {"optimizer.learning_rate": 5e-4}),
+  "Adam, 2e-3": Arm("optimizer", {"optimizer.learning_rate": 2e-3}),
+  "Muon, 1e-3": Arm("optimizer", {"optimizer.name": "muon"}),
+  "Muon, 3e-3": Arm(
+    "optimizer", {"optimizer.name": "muon", "optimizer.learning_rate": 3e-3}
+  ),
+  "crops 128, then 256": Arm(
+    "crops", ending={"data.crop": 256, "data.batch_size": 1}
+  ),
+  "crops 256, one at a time": Arm(
+    "crops", {"data.crop": 256, "data.batch_size": 1}
+  ),
+  "batch 2": Arm("crops", {"data.batch_size": 2}),
+  "batch 8": Arm("crops", {"data.batch_size": 8}),
   "M 160": Arm("width", NARROW),
   "M 320": Arm("width", _latent(320, (16, 32, 48, 96, 128))),
   "channels 96-192": Arm(
     "width", {"model.trunk.channels": (96, 192), "model.context_hidden": 192}
   ),
+  "context trains on noise": Arm("rounding", {"model.rounds_context": False}),
+  "rates of rounded latents at the end": Arm(
+    "rounding", ending={"model.rounds_rate": True}
+  ),
+  "prior: Gaussian": Arm("prior", {"model.prior": dict(kind="gaussian")}),
+  "prior: GGM-m": Arm("prior", {"model.prior": dict(kind="ggm_m")}),
+  "prior: GGM-c": Arm("prior", {"model.prior": dict(kind="ggm_c")}),
+  "context: none": Arm(
+    "context", {"model.context": "none", "model.slices": (256,)}
+  ),
+  "context: checkerboard alone": Arm("context", {"model.slices": (256,)}),
+  "context: 3 slices": Arm("context", {"model.slices": (32, 64, 160)}),
+  "balance 0": Arm("loss", {"loss.balance": 0.0}),
+  "balance 1": Arm("loss", {"loss.balance": 1.0}),
+  "background 0.25 only": Arm(
+    "loss",
+    {
+      "loss.background_low": 0.25,
+      "loss.background_high": 0.25,
+      "loss.background_extremes": 0.0,
+    },
+  ),
+  "background 1 in 3 of 10": Arm("loss", {"loss.background_extremes": 0.3}),
   "blocks 0-2-1": Arm(
     "trunk", {"model.trunk": _patchify((64, 128), (0, 2, 1))}
   ),
@@ -84,43 +121,6 @@ ARMS: dict[str, Arm] = {
     },
     config="swin",
   ),
-  "context: none": Arm(
-    "context", {"model.context": "none", "model.slices": (256,)}
-  ),
-  "context: checkerboard alone": Arm("context", {"model.slices": (256,)}),
-  "context: 3 slices": Arm("context", {"model.slices": (32, 64, 160)}),
-  "prior: Gaussian": Arm("prior", {"model.prior": dict(kind="gaussian")}),
-  "prior: GGM-m": Arm("prior", {"model.prior": dict(kind="ggm_m")}),
-  "prior: GGM-c": Arm("prior", {"model.prior": dict(kind="ggm_c")}),
-  "context trains on noise": Arm("rounding", {"model.rounds_context": False}),
-  "rates of rounded latents at the end": Arm(
-    "rounding", ending={"model.rounds_rate": True}
-  ),
-  "crops 128, then 256": Arm(
-    "crops", ending={"data.crop": 256, "data.batch_size": 1}
-  ),
-  "crops 256, one at a time": Arm(
-    "crops", {"data.crop": 256, "data.batch_size": 1}
-  ),
-  "batch 2": Arm("crops", {"data.batch_size": 2}),
-  "batch 8": Arm("crops", {"data.batch_size": 8}),
-  "Adam, 5e-4": Arm("optimizer", {"optimizer.learning_rate": 5e-4}),
-  "Adam, 2e-3": Arm("optimizer", {"optimizer.learning_rate": 2e-3}),
-  "Muon, 1e-3": Arm("optimizer", {"optimizer.name": "muon"}),
-  "Muon, 3e-3": Arm(
-    "optimizer", {"optimizer.name": "muon", "optimizer.learning_rate": 3e-3}
-  ),
-  "balance 0": Arm("loss", {"loss.balance": 0.0}),
-  "balance 1": Arm("loss", {"loss.balance": 1.0}),
-  "background 0.25 only": Arm(
-    "loss",
-    {
-      "loss.background_low": 0.25,
-      "loss.background_high": 0.25,
-      "loss.background_extremes": 0.0,
-    },
-  ),
-  "background 1 in 3 of 10": Arm("loss", {"loss.background_extremes": 0.3}),
 }
 
 

@@ -70,13 +70,11 @@ def _patchify(
   blocks, factors = tuple(blocks), tuple(factors)
   if not len(widths) == len(blocks) == len(factors):
     raise ValueError(
-      f"a patchify trunk of factors {factors} needs {len(factors) - 1} channels "
-      f"and {len(factors)} blocks, not {tuple(channels)} and {blocks}"
+      f"a patchify trunk of factors {factors} needs {len(factors) - 1} "
+      f"channels and {len(factors)} blocks, not {tuple(channels)} and {blocks}"
     )
   if math.prod(factors) != STRIDE:
-    raise ValueError(
-      f"trunk.factors {factors} multiply to another than {STRIDE}"
-    )
+    raise ValueError(f"trunk.factors {factors} must multiply to {STRIDE}")
   return (
     patchify.Analysis(widths, blocks, condition, dtype, factors),
     patchify.Synthesis(widths, blocks, dtype, factors),
