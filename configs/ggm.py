@@ -34,6 +34,7 @@ def _base() -> ConfigDict:
       hyper_channels=192,
       hyper_features=384,
       slices=(16, 16, 32, 64, 64),
+      context="checkerboard",
       context_hidden=256,
       prior=dict(
         kind="ggm_e",

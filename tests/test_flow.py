@@ -99,6 +99,62 @@ def test_a_context_trains_on_noise_or_on_what_decoders_will_see(rounds):
       np.testing.assert_allclose(_to_integers(read - guess), 0, atol=1e-4)
 
 
+@pytest.mark.parametrize("rounds", [False, True])
+def test_rates_are_of_noise_or_of_what_is_coded(rounds):
+  model = build_model("ggm", {**TINY, "rounds_rate": rounds})
+  params, batch = make_params(model), read_crops(1, 64)
+  # A context that sees nothing: the parameters are those of h alone.
+  context = {
+    name: jax.tree.map(jnp.zeros_like, value)
+    if name.startswith(("from_slices", "from_anchors"))
+    else value
+    for name, value in params["context"].items()
+  }
+  params = {**params, "context": context}
+  first, second = (
+    _apply(model, params, batch, [0.5], _keys(1, seed)) for seed in (0, 1)
+  )
+  moved = np.abs(np.asarray(first.bits_y - second.bits_y)).max()
+  assert (moved < 1e-5) == rounds
+
+
+@pytest.mark.parametrize(
+  ("trunk", "message"),
+  [
+    ({"factors": (4, 4, 2)}, "must multiply to 16"),
+    ({"factors": (8, 2)}, "needs 1 channels and 2 blocks"),
+    ({"blocks": (1, 1)}, "needs 2 channels and 3 blocks"),
+  ],
+)
+def test_a_trunk_whose_sizes_do_not_fit_is_told(trunk, message):
+  with pytest.raises(ConfigError, match=message):
+    build_model("ggm", {**TINY, "trunk": {**TINY["trunk"], **trunk}})
+
+
+def test_patches_of_8_are_a_transform_codec_at_the_start():
+  trunk = dict(name="patchify", factors=(8, 2), channels=(192,), blocks=(0, 0))
+  latent = 96
+  changes = dict(latent_channels=latent, slices=(32, 64), trunk=trunk)
+  model = build_model("ggm", {**TINY, **changes})
+  batch = read_crops(32, 64)
+  params = make_params(model)
+  fitted, spread = model.fit(params, batch["image"])
+  restore = jax.tree.map(jnp.zeros_like, fitted["synthesis"]["restore"])
+  fitted = {**fitted, "synthesis": {**fitted["synthesis"], "restore": restore}}
+  assert spread.shape == (latent,)
+  x = jnp.asarray(batch["image"][:4])
+  roi, quality = jnp.ones((4, 64, 64, 1)), jnp.zeros(4)
+
+  @jax.jit
+  def run(p):
+    y = model.apply({"params": p}, x, roi, quality, method=Flow.transform)
+    h = jnp.zeros((4, 4, 4, TINY["hyper_features"]))
+    return model.apply({"params": p}, y, h, quality, method=Flow.synthesise)
+
+  # Not rounded: what 96 of 768 components leave out.
+  assert float(jnp.mean((run(fitted) - x) ** 2)) < 10**-2.4
+
+
 def _to_integers(x):
   return np.asarray(x) - np.round(x)
 

@@ -32,6 +32,7 @@ from roijax.evaluation import (
   standings,
   standings_report,
   summary,
+  vvc,
 )
 from roijax.metrics import psnr as ps
 
@@ -108,6 +109,20 @@ def test_hevc_keeps_odd_sizes_and_colours(size):
   assert ps.psnr(image, x_hat) > 44
   bias = (x_hat.astype(float) - image).mean((0, 1))
   assert np.abs(bias).max() < 0.15
+
+
+@pytest.mark.parametrize("size", [SIZE, (48, 33), (35, 64)])
+def test_vvc_keeps_odd_sizes_and_colours(size):
+  pytest.importorskip("imageio_ffmpeg")
+  image = _image(size=size)
+  small, large = (vvc.encode(image, qp, preset="faster") for qp in (40, 16))
+  assert len(small) < len(large)
+  x_hat = vvc.decode(large)
+  assert x_hat.shape == image.shape
+  # Colours at half the resolution, which VVenC asks for.
+  bias = (x_hat.astype(float) - image).mean((0, 1))
+  assert np.abs(bias).max() < 0.5
+  assert ps.psnr(image, x_hat) > ps.psnr(image, vvc.decode(small)) + 3
 
 
 def test_addroi_moves_quality_into_the_region_at_equal_bytes():

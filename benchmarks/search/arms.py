@@ -113,10 +113,10 @@ ARMS: dict[str, Arm] = {
   "Swin at 1/8 and 1/16 (SwinROI)": Arm(
     "trunk",
     {
-      **_latent(256, (16, 32, 48, 64, 96)),
+      "model.slices": (16, 32, 48, 64, 96),
       "model.stages.channels": (64, 128, 256),
       "model.context": "checkerboard",
-      "model.context_hidden": 128,
+      "model.context_hidden": (128,),
       "model.prior": dict(kind="ggm_e"),
     },
     config="swin",
