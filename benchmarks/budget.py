@@ -112,7 +112,7 @@ def train(
       sample = draw_sample(iterator, own.data.batch_size)
       params, collections = init_model(model, own, key, sample)
       if start is not None:
-        params = start_params(params, start, True, own)
+        params = start_params(params, start, True, own, sample)
       state = make_state(params, collections, optimizer, key)
       state = parallel.place_state(state, devices)
     loss_fn = make_loss_fn(model, own)

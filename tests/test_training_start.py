@@ -1,13 +1,24 @@
 """A run may begin with another system's weights, as far as they fit."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from smoke_model import ROOT, load_config_file, make_params
+from ml_collections import ConfigDict
+from smoke_model import (
+  ROOT,
+  jit_once,
+  load_config_file,
+  make_params,
+  read_crops,
+)
 
 from roijax.errors import CheckpointError, ConfigError
 from roijax.models.registry import build_model
+from roijax.training import widen
+from roijax.training.objective import make_loss_fn
 from roijax.training.start import start_params
+from roijax.weights.archive import load_weights
 
 
 def _fresh(**changes):
@@ -78,3 +89,87 @@ def test_weights_that_do_not_fit_are_told(smoke_path, tmp_path):
     start_params(fresh, smoke_path, False, config)
   with pytest.raises(CheckpointError):
     start_params(fresh, tmp_path / "none.npz", True, config)
+
+
+@pytest.fixture(name="wider", scope="module")
+def _wider(smoke, smoke_path):
+  """A config of 8 latent channels more, and what it begins with."""
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  config.model.latent_channels += 8
+  config.model.slices = (*smoke.config.model.slices, 8)
+  model = build_model("ggm", config.model)
+  fresh = make_params(model, seed=1)
+  return config, model, start_params(fresh, smoke_path, True, config)
+
+
+def _round_trip(model, params, count):
+  """Latents and reconstruction of crops, new latents at zero."""
+  batch = read_crops(2, 64)
+  x, roi = jnp.asarray(batch["image"]), jnp.asarray(batch["roi"])
+  quality = jnp.asarray([0.3, 1.0])
+
+  @jit_once
+  def run(params):
+    def go(flow):
+      y, z = flow.analyse(x, roi, quality)
+      h = flow.hyper_synthesise(z)
+      return y, flow.synthesise(y.at[..., count:].set(0), h, quality)
+
+    return model.apply({"params": params}, method=go)
+
+  return run(params)
+
+
+def test_a_wider_codec_begins_as_the_narrower_one(smoke, smoke_path, wider):
+  _, model, params = wider
+  count = smoke.config.model.latent_channels
+  narrow = load_weights(smoke_path).params
+  y, x_hat = _round_trip(smoke.model, narrow, count)
+  wide_y, wide_x_hat = _round_trip(model, params, count)
+  assert wide_y.shape[-1] == count + 8
+  np.testing.assert_allclose(wide_y[..., :count], y, rtol=1e-3, atol=1e-3)
+  np.testing.assert_allclose(wide_x_hat, x_hat, atol=1e-3)
+
+
+def test_what_is_opened_makes_the_picture_better(smoke, wider, monkeypatch):
+  config, model, params = wider
+  monkeypatch.setattr(widen, "OPENING_STEPS", 60)
+  count = smoke.config.model.latent_channels
+  sample, loss_fn = read_crops(16, 64), make_loss_fn(model, config)
+  opened = widen.open_latents(model, config, params, count, sample, loss_fn)
+  for name in ("hyper_synthesis", "context", "gain"):
+    assert _equal(opened[name], params[name])
+  down = [tree["analysis"]["down_2"]["kernel"] for tree in (params, opened)]
+  np.testing.assert_array_equal(down[0][:, :count], down[1][:, :count])
+  up = [
+    tree["synthesis"]["trunk"]["up_2"]["kernel"] for tree in (params, opened)
+  ]
+  np.testing.assert_array_equal(up[0][:count], up[1][:count])
+  silent = _with_silent_rows(opened, count)
+  batch = {key: jnp.asarray(value) for key, value in read_crops(4, 64).items()}
+  losses = [
+    float(
+      jax.jit(loss_fn)(p, {}, batch, jax.random.split(jax.random.key(0), 4))[0]
+    )
+    for p in (opened, silent)
+  ]
+  assert losses[0] < losses[1]
+
+
+def _with_silent_rows(params, count):
+  trunk = params["synthesis"]["trunk"]
+  kernel = jnp.asarray(trunk["up_2"]["kernel"]).at[count:].set(0)
+  up = {**trunk["up_2"], "kernel": kernel}
+  synthesis = {**params["synthesis"], "trunk": {**trunk, "up_2": up}}
+  return {**params, "synthesis": synthesis}
+
+
+def test_a_trunk_that_cannot_be_widened_is_told(smoke_path):
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  config.model.trunk = ConfigDict(dict(name="residual_gdn", channels=8))
+  config.model.latent_channels += 8
+  config.model.slices = (*config.model.slices, 8)
+  model = build_model("ggm", config.model)
+  fresh = make_params(model)
+  with pytest.raises(ConfigError, match="only a patchify trunk takes more"):
+    start_params(fresh, smoke_path, True, config, read_crops(2, 64))

@@ -182,7 +182,7 @@ def start_run(
   params, collections = init_model(model, config, init_key, sample)
   if options.start_from:
     params = start_params(
-      params, options.start_from, options.start_partly, config
+      params, options.start_from, options.start_partly, config, sample
     )
   if plan.second is not None:
     return start_second_stage(

@@ -8,7 +8,10 @@ import jax
 import numpy as np
 
 from roijax.errors import ConfigError
+from roijax.models.registry import build_model
+from roijax.training import widen
 from roijax.training.export import import_params
+from roijax.training.objective import make_loss_fn
 from roijax.weights.archive import load_weights
 
 # Systems wrap the same networks: what a path may begin with, and what it then
@@ -23,7 +26,11 @@ GAIN = "gain/log_gain"
 
 
 def start_params(
-  fresh: Mapping[str, Any], path: str | os.PathLike, partly: bool, config
+  fresh: Mapping[str, Any],
+  path: str | os.PathLike,
+  partly: bool,
+  config,
+  sample: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """The parameters that a run begins with, from weights.
 
@@ -32,9 +39,12 @@ def start_params(
     path: a weights file, or the folder that holds one.
     partly: whether the weights may be of another model, of which those arrays
       are taken that fit by name and shape; two decoders both get a single
-      one's, and gains are read off at this model's trade-offs. The others
+      one's, gains are read off at this model's trade-offs, and of a model of
+      fewer latent channels arrays lie in the corner (see `widen`). The others
       stay fresh.
     config: the run's configuration.
+    sample: training data that new latent channels are opened with; None
+      leaves them as they start.
 
   Returns:
     The parameters, float32.
@@ -51,10 +61,15 @@ def start_params(
     known[GAIN] = _read_gains(
       known[GAIN], weights.model["lmbdas"], config.model.lmbdas
     )
+  first = weights.model.get("latent_channels", 0)
+  more = config.model.get("latent_channels", 0) - first if first else 0
   leaves, structure = jax.tree_util.tree_flatten_with_path(fresh)
   taken, chosen = [], []
   for keys, value in leaves:
-    found = _find(_name(keys), np.shape(value), known)
+    name = _name(keys)
+    found = _find(name, np.shape(value), known)
+    if found is None and more > 0 and name in known:
+      found = widen.fit_in(name, value, known[name], more)
     taken.append(found is not None)
     chosen.append(np.asarray(value if found is None else found))
   if not any(taken):
@@ -62,7 +77,13 @@ def start_params(
       f"config.train.start_from={path} holds nothing that fits this model"
     )
   print(f"{sum(taken)} of {len(taken)} arrays begin as those in {path}")
-  return jax.tree.unflatten(structure, chosen)
+  params = jax.tree.unflatten(structure, chosen)
+  if more > 0 and sample is not None:
+    model = build_model(config.system, config.model)
+    loss_fn = make_loss_fn(model, config)
+    print(f"opens {more} new latent channels, behind the {first} that it has")
+    params = widen.open_latents(model, config, params, first, sample, loss_fn)
+  return params
 
 
 def _read_gains(table: np.ndarray, lmbdas, wanted) -> np.ndarray:

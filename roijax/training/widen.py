@@ -1,0 +1,238 @@
+"""A trained codec gets more latent channels, and keeps what it learned.
+
+    features --[down, old columns]--> old latents --[up, old rows]--+
+       \\-----[down, new columns]--> new latents --[up, new rows]--+--> x_hat
+
+Old arrays lie in the corner of new ones, and nothing old reads anything new: at
+first the codec is the one that it was. New latents begin as what the features
+in front of them foretell, linearly, of what it leaves out of photos; the rows
+that decode them learn alone for a while. Without that they cost bits and give
+nothing, and training with a rate silences them for good.
+
+Source: ours.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from roijax.errors import ConfigError
+from roijax.layers.gain import start_gain
+from roijax.models.flow import Flow
+
+OPENING_STEPS = 400
+OPENING_RATE = 3e-3
+OPENING_BATCH = 8
+_RIDGE = 1e-3
+_PATCH = 16
+
+HYPER = "hyper_analysis/in/kernel"
+"""Its last row reads the importance map, behind the rows of all latents."""
+
+
+def fit_in(name: str, fresh: np.ndarray, known: np.ndarray, more: int):
+  """A fresh array with a narrower model's in its corner, or None.
+
+  Args:
+    name: the array's path, its parts joined by slashes.
+    fresh: of the wider model.
+    known: of the narrower one.
+    more: how many latent channels the wider one has more; axes may differ by
+      that, or by twice that inside a block.
+  """
+  known = np.asarray(known)
+  if known.ndim != np.ndim(fresh) or name.startswith("context/"):
+    return None
+  extra = np.subtract(np.shape(fresh), known.shape)
+  if not set(extra.tolist()) <= {0, more, 2 * more}:
+    return None
+  value = np.array(fresh)
+  corner = tuple(slice(side) for side in known.shape)
+  if name == HYPER:
+    value[:] = 0
+    value[: len(known) - 1], value[-1] = known[:-1], known[-1]
+    return value
+  if name.endswith("kernel") and known.ndim > 1:
+    # What is old reads nothing of what is new.
+    value[..., known.shape[-2] :, : known.shape[-1]] = 0
+  value[corner] = known
+  return value
+
+
+def open_latents(
+  model: Flow,
+  config: Any,
+  params: Mapping[str, Any],
+  first: int,
+  sample: Mapping[str, Any],
+  loss_fn: Callable,
+) -> dict[str, Any]:
+  """Gives new latents something to say, and the decoder the sense of it.
+
+  Args:
+    model: the wider codec, with a trunk whose last changes of resolution are
+      `down_N` and `up_N` (`trunks.patchify`).
+    config: its configuration.
+    params: the wider parameters, the narrower ones in their corners.
+    first: the first new channel.
+    sample: training data.
+    loss_fn: as `objective.make_loss_fn` makes it.
+
+  Returns:
+    The parameters.
+
+  Raises:
+    ConfigError: the trunk is another.
+  """
+  params = jax.tree.map(np.array, dict(params))
+  down, ups = _find_layers(params)
+  for up in ups:
+    up["kernel"][first:] = 0
+  features, left = _look(model, params, sample)
+  columns, spread = _foretell(features, left, down["kernel"].shape[1] - first)
+  down["kernel"][:, first:] = columns
+  down["bias"][first:] = -features.mean(axis=0) @ columns
+  middle = start_gain(np.exp(np.mean(np.log(tuple(config.model.lmbdas)))))
+  unit = np.maximum(spread * middle, 1e-3)
+  params["log_unit"][first:] = np.log(unit)
+  return _learn_to_decode(params, first, sample, loss_fn)
+
+
+def _find_layers(params) -> tuple[dict, list[dict]]:
+  """The last down of the analysis, and the first up of every synthesis."""
+  downs = _named(params["analysis"], "down_")
+  ups = _named(params["synthesis"], "up_")
+  if not downs or not ups:
+    raise ConfigError(
+      "config.train.start_from has fewer latent channels, and only a patchify "
+      "trunk takes more: set config.model.latent_channels to what it has"
+    )
+  last = max(downs)
+  return downs[last][0], ups[last.replace("down", "up")]
+
+
+def _named(params, prefix: str) -> dict[str, list[dict]]:
+  """Layers by name, wherever they lie."""
+  found: dict[str, list[dict]] = {}
+  for name, value in params.items():
+    if name.startswith(prefix) and "kernel" in value:
+      found.setdefault(name, []).append(value)
+    elif isinstance(value, Mapping):
+      for inner, layers in _named(value, prefix).items():
+        found.setdefault(inner, []).extend(layers)
+  return found
+
+
+def _look(model: Flow, params, sample) -> tuple[np.ndarray, np.ndarray]:
+  """Features in front of the latents, and what is left of their patches.
+
+  Returns:
+    [latents, D] and [latents, 768], float64.
+  """
+  last = max(_named(params["analysis"], "down_"))
+  quality = len(model.gain.lmbdas) - 1.0
+
+  @jax.jit
+  def run(params, x):
+    seen = []
+
+    def keep(method, arguments, keywords, context):
+      if context.module.name == last and context.method_name == "__call__":
+        seen.append(arguments[0])
+      return method(*arguments, **keywords)
+
+    ones = jnp.ones((*x.shape[:3], 1))
+    full = jnp.full(len(x), quality)
+
+    def go(flow):
+      y, z = flow.analyse(x, ones, full)
+      return flow.synthesise(y, flow.hyper_synthesise(z), full)
+
+    with nn.intercept_methods(keep):
+      x_hat = model.apply({"params": params}, method=go)
+    return seen[0], x - x_hat
+
+  features, left = [], []
+  for start in range(0, len(sample["image"]), OPENING_BATCH):
+    x = jnp.asarray(sample["image"][start : start + OPENING_BATCH])
+    found, error = (np.asarray(part, np.float64) for part in run(params, x))
+    features.append(found.reshape(-1, found.shape[-1]))
+    left.append(_patches(error))
+  return np.concatenate(features), np.concatenate(left)
+
+
+def _patches(x: np.ndarray) -> np.ndarray:
+  batch, height, width, colours = x.shape
+  rows, columns = height // _PATCH, width // _PATCH
+  cells = x.reshape(batch, rows, _PATCH, columns, _PATCH, colours)
+  return cells.transpose(0, 1, 3, 2, 4, 5).reshape(batch * rows * columns, -1)
+
+
+def _foretell(features, left, count: int) -> tuple[np.ndarray, np.ndarray]:
+  """Maps of the features that foretell most of what is left.
+
+  Reduced-rank regression.
+
+  Returns:
+    [D, count], and the standard deviation of each.
+  """
+  centred = features - features.mean(axis=0)
+  left = left - left.mean(axis=0)
+  gram = centred.T @ centred
+  gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+  slopes = np.linalg.solve(gram, centred.T @ left)
+  directions = np.linalg.svd(centred @ slopes, full_matrices=False)[2]
+  columns = slopes @ directions[:count].T
+  # More channels than directions: the others start silent.
+  columns = np.pad(columns, ((0, 0), (0, count - columns.shape[1])))
+  return columns, (centred @ columns).std(axis=0)
+
+
+def _learn_to_decode(params, first: int, sample, loss_fn) -> dict[str, Any]:
+  """Trains the rows that read new latents, nothing else."""
+  params = jax.tree.map(jnp.asarray, params)
+  name = max(_named(params["synthesis"], "up_"))
+
+  def reads_latents(path) -> bool:
+    return [part.key for part in path[-2:]] == [name, "kernel"]
+
+  def with_rows(rows):
+    """The parameters, with new rows of each decoder's first layer."""
+    left = list(rows)
+
+    def change(path, leaf):
+      return leaf.at[first:].set(left.pop(0)) if reads_latents(path) else leaf
+
+    synthesis = jax.tree_util.tree_map_with_path(change, params["synthesis"])
+    return {**params, "synthesis": synthesis}
+
+  rows = [
+    leaf[first:]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params["synthesis"])
+    if reads_latents(path)
+  ]
+  schedule = optax.cosine_decay_schedule(OPENING_RATE, OPENING_STEPS)
+  optimizer = optax.adam(schedule)
+  state = optimizer.init(rows)
+
+  @jax.jit
+  def step(rows, state, batch, keys):
+    def loss(rows):
+      return loss_fn(with_rows(rows), {}, batch, keys)[0]
+
+    updates, state = optimizer.update(jax.grad(loss)(rows), state)
+    return optax.apply_updates(rows, updates), state
+
+  count = min(OPENING_BATCH, len(sample["image"]))
+  rng = np.random.default_rng(0)
+  for number in range(OPENING_STEPS):
+    chosen = rng.choice(len(sample["image"]), count, replace=False)
+    batch = {key: jnp.asarray(sample[key][chosen]) for key in ("image", "roi")}
+    keys = jax.random.split(jax.random.key(number), count)
+    rows, state = step(rows, state, batch, keys)
+  return with_rows(rows)
