@@ -10,7 +10,13 @@ def test_grid_spans_the_stated_range():
   assert grid.SCALES.shape == (20, 64)
   np.testing.assert_allclose(grid.SHAPES[[0, -1]], [0.5, 3.0])
   np.testing.assert_allclose(grid.SCALES[:, -1], 256.0)
-  np.testing.assert_allclose(grid.SCALES[:, 0], grid.scale_min(grid.SHAPES))
+  np.testing.assert_array_equal(grid.SCALES[:, 0], grid.FLOORS)
+
+
+def test_the_floors_that_are_written_down_are_those_of_their_rule():
+  np.testing.assert_allclose(
+    grid.FLOORS, grid.scale_min(grid.SHAPES), rtol=1e-14
+  )
 
 
 def test_grid_is_even_in_log():

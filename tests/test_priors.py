@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from roijax.coding.grid import (
   alpha_per_scale,
   scale_min,
 )
+from roijax.entropy import scale_bound
 from roijax.entropy.priors import PRIORS, SHAPE_START, Parameters, Prior
 from roijax.entropy.scale_bound import SCALE_BOUNDS, dynamic_scale_bound
 
@@ -130,6 +133,14 @@ def test_dynamic_bound_is_the_bound_of_the_coding_grid():
   shape = np.linspace(SHAPE_MIN, SHAPE_MAX, 301)
   found = dynamic_scale_bound(jnp.float32(shape))
   np.testing.assert_allclose(found, scale_min(shape), rtol=1e-4)
+
+
+def test_the_bound_that_is_written_down_is_the_one_of_its_rule():
+  low, high = math.log(SHAPE_MIN), math.log(SHAPE_MAX)
+  u = np.linspace(-1, 1, 101)
+  found = np.polynomial.Polynomial(scale_bound.COEFFICIENTS)(u)
+  shape = np.exp(0.5 * (low + high) + 0.5 * (high - low) * u)
+  np.testing.assert_allclose(found, np.log(scale_min(shape)), atol=1e-6)
 
 
 def test_the_three_bounds_differ_as_they_should():

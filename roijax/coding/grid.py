@@ -8,11 +8,13 @@ shape's own floor to `SCALE_MAX`:
   index = shape_level * NUM_SCALES + scale_level
 
 The grid is part of format version 1: changing any number here changes what
-files mean.
+files mean. The floors are written down: a library that computes them may do
+so otherwise one day, and takes a quarter of a second to load.
 """
 
+import math
+
 import numpy as np
-from scipy import special
 
 SHAPE_MIN = 0.5
 SHAPE_MAX = 3.0
@@ -35,9 +37,12 @@ def alpha_per_scale(shape: np.ndarray | float) -> np.ndarray:
   Returns:
     float64 array of the same shape: `alpha = scale * alpha_per_scale(shape)`.
   """
-  shape = np.asarray(shape, np.float64)
-  log_ratio = special.gammaln(1.0 / shape) - special.gammaln(3.0 / shape)
-  return np.exp(0.5 * log_ratio)
+  inverse = 1.0 / np.asarray(shape, np.float64)
+  return np.exp(0.5 * (log_gamma(inverse) - log_gamma(3.0 * inverse)))
+
+
+log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
+"""The logarithm of the gamma function, float64."""
 
 
 def scale_min(shape: np.ndarray | float, eps: float = TAIL_MASS) -> np.ndarray:
@@ -56,6 +61,8 @@ def scale_min(shape: np.ndarray | float, eps: float = TAIL_MASS) -> np.ndarray:
   Returns:
     float64 array of the same shape, standard deviations.
   """
+  from scipy import special
+
   shape = np.asarray(shape, np.float64)
   tail = special.gammainccinv(1.0 / shape, eps)
   return 0.5 / tail ** (1.0 / shape) / alpha_per_scale(shape)
@@ -64,8 +71,22 @@ def scale_min(shape: np.ndarray | float, eps: float = TAIL_MASS) -> np.ndarray:
 SHAPES = np.geomspace(SHAPE_MIN, SHAPE_MAX, NUM_SHAPES)
 """float64 [NUM_SHAPES], ascending."""
 
-SCALES = np.geomspace(scale_min(SHAPES), SCALE_MAX, NUM_SCALES, axis=-1)
+FLOORS = np.array(
+  [
+    *(0.03962908503058767, 0.04360447476773342, 0.047923539434510956),
+    *(0.052588207322390224, 0.05759667874108517, 0.06294312356236838),
+    *(0.06861748081800853, 0.07460536990004503, 0.08088811941907469),
+    *(0.08744291570671156, 0.09424306855278955, 0.1012583872995277),
+    *(0.1084556561214213, 0.11579919343453536, 0.12325147711270171),
+    *(0.13077381471942562, 0.13832703643043853, 0.14587218781007802),
+    *(0.15337120014472722, 0.1607875175956858),
+  ]
+)
+"""`scale_min` of each shape."""
+
+SCALES = np.geomspace(FLOORS, SCALE_MAX, NUM_SCALES, axis=-1)
 """float64 [NUM_SHAPES, NUM_SCALES], ascending along the last axis."""
 
 SHAPES.setflags(write=False)
+FLOORS.setflags(write=False)
 SCALES.setflags(write=False)

@@ -30,9 +30,9 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import scipy.special
 from jaxtyping import Array, Float
 
+from roijax.coding.grid import log_gamma
 from roijax.entropy.gaussian import LIKELIHOOD_MIN
 from roijax.ops.bounds import lower_bound
 from roijax.ops.chunks import map_in_chunks
@@ -59,10 +59,10 @@ _A_MIN, _A_MAX = 0.3, 2.2
 
 # log Gamma(a), and log(alpha / scale), as functions of a = 1 / shape.
 _log_gamma_of_next = fit_polynomial(
-  lambda a: scipy.special.gammaln(a + 1), _A_MIN, _A_MAX, 9
+  lambda a: log_gamma(a + 1), _A_MIN, _A_MAX, 9
 )
 _log_ratio = fit_polynomial(
-  lambda a: 0.5 * (scipy.special.gammaln(a) - scipy.special.gammaln(3 * a)),
+  lambda a: 0.5 * (log_gamma(a) - log_gamma(3 * a)),
   _A_MIN,
   _A_MAX,
   13,

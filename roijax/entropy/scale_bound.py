@@ -17,19 +17,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from roijax.coding.grid import SHAPE_MAX, SHAPE_MIN, scale_min
+from roijax.coding.grid import SHAPE_MAX, SHAPE_MIN
 from roijax.entropy.generalized_gaussian import log_alpha_per_scale
-from roijax.ops.special import fit_polynomial
+from roijax.ops.special import make_polynomial
 
 STD_MIN = 0.11
 ALPHA_MIN = 0.12
 
-_log_dynamic = fit_polynomial(
-  lambda log_shape: np.log(scale_min(np.exp(log_shape))),
-  float(np.log(SHAPE_MIN)),
-  float(np.log(SHAPE_MAX)),
-  12,
+# The logarithm of `grid.scale_min` by that of the shape, interpolated at 13
+# Chebyshev points. Decoders follow it (docs/decoder.md): written down, as the
+# grid's floors are.
+COEFFICIENTS = (
+  *(-2.3989403606339947, 0.71149084349936231, -0.13835435024584961),
+  *(-0.0091894100201496704, 0.0090144236601583765, -0.0019858525630563279),
+  *(0.00034502607448210095, -5.5381038334567526e-05, 3.2524715144636764e-06),
+  *(3.0343301999578528e-08, 2.6645045213070915e-07, -2.6370877196152262e-08),
+  -1.3770304661194625e-08,
 )
+_LOG_SHAPES = float(np.log(SHAPE_MIN)), float(np.log(SHAPE_MAX))
+_log_dynamic = make_polynomial(COEFFICIENTS, *_LOG_SHAPES)
 
 
 def dynamic_scale_bound(

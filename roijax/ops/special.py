@@ -16,7 +16,7 @@ or is better kept as a logarithm, wherever they are used:
 Source: Abramowitz and Stegun, 6.5.29 and 6.5.31.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -91,15 +91,31 @@ def fit_polynomial(
     to [-1, 1]; outside the interval it extrapolates.
   """
   fit = np.polynomial.Chebyshev.interpolate(function, degree, [low, high])
-  coefficients = fit.convert(
+  plain = fit.convert(
     kind=np.polynomial.Polynomial, domain=[low, high], window=[-1, 1]
-  ).coef
+  )
+  return make_polynomial(plain.coef.tolist(), low, high)
+
+
+def make_polynomial(
+  coefficients: Sequence[float], low: float, high: float
+) -> Callable[[Array], Array]:
+  """A polynomial of x scaled to [-1, 1].
+
+  Args:
+    coefficients: the constant first.
+    low: what is scaled to -1.
+    high: what is scaled to 1.
+
+  Returns:
+    A function of JAX arrays, by Horner's rule.
+  """
 
   def evaluate(x):
     u = (x - 0.5 * (low + high)) * (2 / (high - low))
-    value = jnp.full_like(u, float(coefficients[-1]))
+    value = jnp.full_like(u, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
-      value = value * u + float(coefficient)
+      value = value * u + coefficient
     return value
 
   return evaluate
