@@ -11,14 +11,15 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
-from roijax import efforts, refinement, tiling
+from roijax import checks, efforts, refinement, tiling
 from roijax.coding import container, tables
 from roijax.coding.boxes import Box
-from roijax.errors import BitstreamError, ConfigError, DataError
+from roijax.errors import BitstreamError, ConfigError
 from roijax.executables import Executables
 from roijax.models.registry import build_model
 from roijax.programs import Programs, cache_folder, use_compilation_cache
@@ -159,24 +160,28 @@ class Codec:
       DataError: an image or a map of the wrong kind.
       ConfigError: a quality or background out of range, an unknown effort.
     """
-    settings = (quality, background, boxes, effort, progress)
-    return self._encode(image, roi, *settings, count_bits=False)[0]
+    return self._encode(
+      image,
+      roi,
+      quality=quality,
+      background=background,
+      boxes=boxes,
+      effort=effort,
+      progress=progress,
+    )[0]
 
   def compress_detailed(
-    self,
-    image: np.ndarray,
-    roi: np.ndarray | None = None,
-    *,
-    quality: float | None = None,
-    background: float = container.DEFAULT_BACKGROUND,
-    boxes: Sequence[Box] = (),
-    effort: int = 0,
-    progress: Progress | None = None,
+    self, image: np.ndarray, roi: np.ndarray | None = None, **settings: Any
   ) -> Encoded:
-    """`compress`, with an account of the bits; see `Encoded`."""
-    settings = (quality, background, boxes, effort, progress)
+    """`compress`, with an account of the bits.
+
+    Args:
+      image: as for `compress`.
+      roi: likewise.
+      **settings: likewise.
+    """
     data, header, walk, boundary = self._encode(
-      image, roi, *settings, count_bits=True
+      image, roi, **settings, count_bits=True
     )
     assert walk.cells is not None
     if roi is None:
@@ -191,17 +196,17 @@ class Codec:
     self,
     image,
     roi,
-    quality,
-    background,
-    boxes,
-    effort,
-    progress,
     *,
-    count_bits,
+    quality=None,
+    background=container.DEFAULT_BACKGROUND,
+    boxes=(),
+    effort=0,
+    progress=None,
+    count_bits=False,
   ):
     steps = efforts.count_steps(effort)
-    _check_image(image)
-    roi = _as_roi(roi, image)
+    checks.check_image(image)
+    roi = checks.as_roi(roi, image)
     header = self._header(image, quality, background)
     # What it takes is mostly the refinement, where there is one.
     analysed, refined = (0.01, 0.99) if steps else (0.5, 0.5)
@@ -346,7 +351,7 @@ class Codec:
         f"quality {header.quality:g} is beyond these weights' "
         f"{self.max_quality:g}: the file is damaged"
       )
-    check_pixels(header, max_pixels)
+    checks.check_pixels(header, max_pixels)
     walk = self._walk(header, count_bits)
     walk.read_mask(found.mask)
     direction = Decoding(walk, found)
@@ -359,21 +364,6 @@ class Codec:
     return walk
 
 
-def check_pixels(
-  header: container.Header, limit: int = container.MAX_PIXELS
-) -> None:
-  """Refuses a file that claims to be larger than its reader allows.
-
-  Raises:
-    BitstreamError: with the limit and how to raise it.
-  """
-  if header.width * header.height > limit:
-    raise BitstreamError(
-      f"the file claims {header.width}x{header.height} pixels; the limit is "
-      f"{limit:,}: raise it with --max-pixels (in Python, max_pixels=)"
-    )
-
-
 def _part(progress: Progress | None, low: float, high: float):
   """The progress of a part of the work."""
   if progress is None:
@@ -383,32 +373,3 @@ def _part(progress: Progress | None, low: float, high: float):
 
 def _quality(header) -> np.ndarray:
   return np.asarray([header.quality], np.float32)
-
-
-def _check_image(image) -> None:
-  dims = np.shape(image)
-  colour = len(dims) == 3 and dims[2] == 3
-  if not (colour or len(dims) == 2) or image.dtype != np.uint8:
-    raise DataError(
-      "an image must be uint8 [H, W, 3] or [H, W], not "
-      f"{image.dtype} {list(dims)}"
-    )
-  if not 0 < min(dims[:2]) <= max(dims[:2]) <= container.MAX_SIDE:
-    raise DataError(
-      f"an image of {dims[1]}x{dims[0]} pixels cannot be coded: sides are 1 "
-      f"to {container.MAX_SIDE}"
-    )
-
-
-def _as_roi(roi, image) -> np.ndarray | None:
-  if roi is None:
-    return None
-  roi = np.asarray(roi, np.float32)
-  if roi.shape != image.shape[:2]:
-    raise DataError(
-      f"the roi map is {list(roi.shape)}, the image {list(image.shape[:2])}: "
-      "they must be of one size"
-    )
-  if not (roi.min() >= 0 and roi.max() <= 1):
-    raise DataError("roi values must lie in 0 to 1")
-  return roi

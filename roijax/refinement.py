@@ -18,12 +18,12 @@ Source: stochastic Gumbel annealing, Yang, Bamler and Mandt 2020 (arXiv
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from roijax.coding import groups
 from roijax.models.flow import Flow
@@ -48,11 +48,15 @@ WARMEST, COLDEST = 0.5, 0.1
 _DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
 
 
+# NumPy from the host, JAX in programs.
+Values = Any
+
+
 class Latents(NamedTuple):
   """What is refined, on canvases: y [1, h, w, M] and z [1, p, q, N]."""
 
-  y: Array
-  z: Array
+  y: Values
+  z: Values
 
 
 class State(NamedTuple):
@@ -66,7 +70,7 @@ class State(NamedTuple):
   """
 
   latents: Latents
-  mean: Array
+  mean: Values
   first: Latents
   second: Latents
 
@@ -89,17 +93,17 @@ class Scene(NamedTuple):
     mask: what two decoders share the photo by, or None.
   """
 
-  x: Array
-  weight: Array
-  y: Array
-  h: Array
-  own: Array
-  rows: Int[Array, " h"]
-  columns: Int[Array, " w"]
-  size: Int[Array, "2"]
-  quality: Float[Array, "1"]
-  scale: Float[Array, ""]
-  mask: Array | None
+  x: Values
+  weight: Values
+  y: Values
+  h: Values
+  own: Values
+  rows: Values
+  columns: Values
+  size: Values
+  quality: Values
+  scale: Values
+  mask: Values | None
 
 
 def relax(
@@ -124,11 +128,11 @@ def relax(
   parameters = flow.parameters(h, y_hat, scene.size)
   bits = jnp.sum(flow.prior.bits(y_hat, parameters) * inside)
   bits += jnp.sum(flow.z_prior(z_hat) * cells)
-  seen = [
+  y_seen, h_seen = (
     jnp.where(scene.own > 0, own[:, scene.rows][:, :, scene.columns], around)
     for around, own in ((scene.y, y_hat), (scene.h, h))
-  ]
-  x_hat = flow.synthesise(*seen, scene.quality, scene.mask)
+  )
+  x_hat = flow.synthesise(y_seen, h_seen, scene.quality, scene.mask)
   errors = jnp.sum((jnp.clip(x_hat, 0, 1) - scene.x) ** 2, axis=-1)
   return bits + scene.scale * jnp.sum(scene.weight * errors), parameters.mean
 

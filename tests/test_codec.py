@@ -48,8 +48,8 @@ def test_a_photo_of_any_size_comes_back(smoke_codec, height, width):
 
 
 def test_the_decoder_sees_what_the_encoder_saw(smoke_codec, photo, roi):
-  settings = (0.75, 0.25, (), 0, None)
-  written = smoke_codec._encode(photo, roi, *settings, count_bits=True)
+  settings = dict(quality=0.75, background=0.25)
+  written = smoke_codec._encode(photo, roi, **settings, count_bits=True)
   data, _, walk, _ = written
   found = container.read(data)
   back = smoke_codec._decode(found, max_pixels=10**6, count_bits=True)

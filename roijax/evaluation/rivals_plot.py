@@ -24,6 +24,7 @@ LINES = {
   "uniform": ("roijax, no region", BLUE, False, "o"),
   "hevc_roi": ("HEVC + addroi", COLOURS[0], True, "s"),
   "hevc": ("HEVC (x265)", COLOURS[0], False, "s"),
+  "vvc": ("VVC (VVenC)", COLOURS[0], False, "*"),
   "avif_blurred": ("AVIF, blurred background", COLOURS[1], True, "D"),
   "avif": ("AVIF", COLOURS[1], False, "D"),
   "maxshift": ("JPEG 2000 MAXSHIFT", COLOURS[2], True, "v"),
