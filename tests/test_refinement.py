@@ -155,3 +155,27 @@ def test_a_target_is_kept_with_an_effort(roijax, tmp_path, photo):
     assert place.stat().st_size <= budget
     qualities.append(json.loads(out)["quality"])
   assert qualities[1] >= qualities[0]
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (("--effort", "9"), "effort 9 is unknown: it is 0 (no time) to 1"),
+    (("--effort", "1", "--target-bpp", "0.3"), "leave --effort out"),
+    (("--effort", "1", "--task", "detection"), "--effort is of no use with"),
+  ],
+)
+def test_evaluation_tells_an_effort_that_it_cannot_make(
+  smoke_path, tmp_path, capsys, arguments, message
+):
+  with pytest.raises(SystemExit) as stop:
+    cli.main(
+      [
+        *("eval", "--data", "sample:val", "--checkpoint", str(smoke_path)),
+        *("--out", str(tmp_path / "out"), *arguments),
+      ]
+    )
+  out, err = capsys.readouterr()
+  assert (stop.value.code, out) == (2, "")
+  assert message in err
+  assert len(err.strip().splitlines()) == 1

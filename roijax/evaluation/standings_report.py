@@ -18,8 +18,12 @@ TITLES = {
   UNIFORM: "roijax, no region",
   **{name: rival.title for name, rival in RIVALS.items()},
 }
-MEASURES = {"psnr_weighted": "weighted", "psnr_roi": "ROI"}
-WIDTH = 100
+MEASURES = {
+  "psnr_weighted": "weighted",
+  "psnr_roi": "ROI",
+  "psnr_bg": "backgr.",
+}
+WIDTH = 120
 
 
 class Stored(NamedTuple):
