@@ -21,6 +21,7 @@ DIGESTS = {
   "custom-small-1": "0c0ae6987fc24f7b",
   "ggm-small-1": "4771c79ee2f4e1ee",
   "ggm-small-2": "2d769408eec50efd",
+  "ggm-small-3": "a621868e67537fe6",
   "grey": "42b42c6543b160ab",
   "groups": "5fa0253ca6c9c0e9",
   "implicit-small-1": "2b62f958a0fa2a82",
