@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
-from smoke_model import ROOT
+from smoke_model import ROOT, load_config_file
 
 from roijax.entropy.factorized import FactorizedPrior
 from roijax.entropy.priors import Prior
@@ -14,6 +14,7 @@ from roijax.layers.gain import Gain
 from roijax.layers.swin import SwinPair
 from roijax.models.__main__ import main
 from roijax.models.flow import Flow
+from roijax.models.registry import build_model
 from roijax.models.size import PARTS, measure_size
 
 # A photo of 128x64: so many positions of y and of z.
@@ -140,6 +141,16 @@ def test_parts_add_up_to_the_whole_in_the_order_of_the_signal():
 
 def test_computing_blocks_again_in_the_backward_pass_changes_nothing():
   assert _measure(remat=True) == _measure()
+
+
+def test_a_context_that_trains_on_rounding_is_counted_once():
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  found = []
+  for rounds in (True, False):
+    config.model.rounds_context = rounds
+    model = build_model(config.system, config.model)
+    found.append(measure_size(model, 64, 64))
+  assert found[0] == found[1]
 
 
 def test_depth_hides_modules_and_keeps_their_sums():

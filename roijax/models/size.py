@@ -72,6 +72,8 @@ def measure_size(
   if min(height, width) < 1:
     raise ConfigError(f"a photo of {width}x{height} has no pixels")
   height, width = (side + -side % model.STRIDE for side in (height, width))
+  # Training runs the context once more than coding does.
+  model = model.clone(rounds_context=False)
   inputs = _describe_inputs(height, width)
   try:
     params = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
