@@ -27,6 +27,7 @@ GUESSES = 6
 # In the order in which files grow. x265 rounds its factor, 51 at most, to whole
 # quantisers where its own adaptation is off.
 _CRF = tuple(range(51, 4, -1))
+_QP = tuple(range(63, 4, -1))
 _PERCENT = tuple(range(101))
 SETTINGS: dict[str, Sequence[float]] = {
   **{name: codec.settings for name, codec in classical.CODECS.items()},
@@ -34,6 +35,7 @@ SETTINGS: dict[str, Sequence[float]] = {
   "heic": _PERCENT,
   "hevc": _CRF,
   "hevc_roi": _CRF,
+  "vvc": _QP,
   "maxshift": tuple(np.geomspace(0.02, 8, 300).tolist()),
 }
 
