@@ -64,8 +64,6 @@ ARMS = {
 TRUNK = ARMS["explicit, single"]
 CROP = 256
 SHAPE_QUALITY = 3.0
-# Steps that are not counted: the first compiles.
-UNCOUNTED = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pathlib
 import tempfile
 
 import jax
+import numpy as np
 import pytest
 import smoke_model
 from jax.experimental.compilation_cache import compilation_cache
@@ -69,3 +70,17 @@ def _smoke_codec(smoke_path):
   from roijax.codec import Codec
 
   return Codec.load(smoke_path)
+
+
+@pytest.fixture(name="photo", scope="session")
+def _photo():
+  """A piece of a bundled photo."""
+  return smoke_model.read_photo(100, 128)
+
+
+@pytest.fixture(name="roi", scope="session")
+def _roi():
+  """A rectangle in it."""
+  roi = np.zeros((100, 128), np.float32)
+  roi[20:70, 30:90] = 1
+  return roi

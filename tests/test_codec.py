@@ -17,18 +17,6 @@ from roijax.weights.archive import load_weights
 SIZES = [(16, 16), (17, 63), (65, 40), (100, 128)]
 
 
-@pytest.fixture(name="photo", scope="module")
-def _photo():
-  return read_photo(100, 128)
-
-
-@pytest.fixture(name="roi", scope="module")
-def _roi():
-  roi = np.zeros((100, 128), np.float32)
-  roi[20:70, 30:90] = 1
-  return roi
-
-
 @pytest.fixture(name="data", scope="module")
 def _data(smoke_codec, photo, roi):
   return smoke_codec.compress(photo, roi, quality=0.75, background=0.25)

@@ -19,18 +19,6 @@ from roijax.ops.quantize import anneal_rounding
 STEPS = 30
 
 
-@pytest.fixture(name="photo", scope="module")
-def _photo():
-  return read_photo(100, 128)
-
-
-@pytest.fixture(name="roi", scope="module")
-def _roi():
-  roi = np.zeros((100, 128), np.float32)
-  roi[20:70, 30:90] = 1
-  return roi
-
-
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch):
   monkeypatch.setattr(efforts, "EFFORTS", (0, STEPS))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from roijax import efforts
 from roijax.commands import batch, inputs, options
 from roijax.errors import ConfigError
 
@@ -91,7 +92,7 @@ def compress(
 
   limit = _read_limit(quality, target_bpp, target_size)
   level = options.background_level(background)
-  options.check_effort(effort)
+  efforts.count_steps(effort)
   _check(roi, feather, dilate, preview, keep_mask)
   choices = options.make_choices(roi, roi_threshold, text_model, annotations)
   options.check_max_pixels(max_pixels)

@@ -211,16 +211,20 @@ def fit(
 
   codes = range(math.floor(max_quality * QUALITY_STEPS) + 1)
   place, data = largest_within(make_attempt(0), codes, budget)
+  plain = best
   if effort:
     best = None
     near = codes[max(place - QUALITY_STEPS, 0) : place + QUALITY_STEPS + 1]
     _, data = largest_within(make_attempt(effort), near, budget)
+  remarks = []
+  if best is None and plain is not None:
+    best = plain
+    remarks.append("made without an effort: files with one exceed the target")
   if best is None:
     raise ConfigError(
       f"out of reach: the smallest file takes {len(data):,} bytes, more than"
       f" the {budget:,} asked for; {_advise(data, budget)}"
     )
-  remarks = []
   if best[0] == codes[-1]:
     remarks.append("the target was not used up: this is the finest quality")
   return best[1], remarks

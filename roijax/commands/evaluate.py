@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from roijax import efforts
 from roijax.commands import options
 from roijax.errors import ConfigError
 
@@ -150,7 +151,7 @@ def evaluate(
   from roijax.weights import index
 
   checkpoint = checkpoint or index.default().name
-  options.check_effort(effort)
+  efforts.count_steps(effort)
   specs = [] if roi is None else [roi]
   named = any(spec.startswith("text:") for spec in specs)
   choices = options.make_choices(

@@ -149,17 +149,6 @@ class RegionCommand(TyperCommand):
     super().format_epilog(ctx, formatter)
 
 
-def check_effort(effort: int) -> None:
-  """Refuses an effort that does not exist.
-
-  Raises:
-    ConfigError: likewise.
-  """
-  from roijax.efforts import count_steps
-
-  count_steps(effort)
-
-
 def make_choices(
   rois: Sequence[str] | None,
   threshold: float | None,
