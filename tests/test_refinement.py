@@ -2,6 +2,7 @@
 
 import json
 import math
+import types
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from smoke_model import read_photo
 from roijax import cli, efforts
 from roijax.coding import groups
 from roijax.commands import engine
+from roijax.commands.encode import fit
 from roijax.data.images import write_image
 from roijax.errors import ConfigError
 from roijax.ops.quantize import anneal_rounding
@@ -167,3 +169,13 @@ def test_evaluation_tells_an_effort_that_it_cannot_make(
   assert (stop.value.code, out) == (2, "")
   assert message in err
   assert len(err.strip().splitlines()) == 1
+
+
+def test_where_no_file_with_an_effort_fits_the_plain_one_is_kept_and_told():
+  def encode(quality, effort):
+    size = 10 + int(10 * quality) + 1000 * effort
+    return types.SimpleNamespace(data=bytes(size))
+
+  found, remarks = fit(encode, 7.0, 40, effort=1)
+  assert 10 < len(found.data) <= 40
+  assert remarks == ["made without an effort: files with one exceed the target"]
