@@ -13,7 +13,8 @@ A group of the photo is refined with what lies around it as it is: its own bits,
 and all pixels that see its latents.
 
 Source: stochastic Gumbel annealing, Yang, Bamler and Mandt 2020 (arXiv
-2006.04240); the steps, the rates and the groups are ours.
+2006.04240), annealed otherwise (`ops.quantize.anneal_rounding`); the steps, the
+rates and the groups are ours.
 """
 
 import math

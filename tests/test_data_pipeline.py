@@ -66,6 +66,14 @@ def test_a_seed_decides_everything():
   )
 
 
+def test_a_batch_of_one_is_a_batch():
+  singles = take(make(batch_size=1), 4)
+  for key, value in take(make(batch_size=4), 1)[0].items():
+    np.testing.assert_array_equal(
+      np.concatenate([single[key] for single in singles]), value
+    )
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_one_global_batch_in_order(count):
   whole = take(make(batch_size=8), 3)

@@ -58,6 +58,7 @@ ARMS: dict[str, Arm] = {
   "another seed": Arm("seed", seed=1),
   "Adam, 5e-4": Arm("optimizer", {"optimizer.learning_rate": 5e-4}),
   "Adam, 2e-3": Arm("optimizer", {"optimizer.learning_rate": 2e-3}),
+  "Adam, 4e-3": Arm("optimizer", {"optimizer.learning_rate": 4e-3}),
   "Muon, 1e-3": Arm("optimizer", {"optimizer.name": "muon"}),
   "Muon, 3e-3": Arm(
     "optimizer", {"optimizer.name": "muon", "optimizer.learning_rate": 3e-3}
@@ -121,6 +122,10 @@ ARMS: dict[str, Arm] = {
     },
     config="swin",
   ),
+  "system: swin": Arm("system", config="swin"),
+  "system: implicit": Arm("system", config="implicit"),
+  "system: custom": Arm("system", config="custom"),
+  "system: tlic": Arm("system", config="tlic"),
 }
 
 

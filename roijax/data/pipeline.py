@@ -33,6 +33,10 @@ Augment = Callable[[Any, int, np.random.Generator], Batch]
 READ_THREADS = 2
 BUFFERED_BATCHES = 4
 
+# Samples of a stream: more than anybody draws, and few enough for Grain to count
+# them in batches of one, which it cannot do where a repetition has no end.
+ENDLESS = 1 << 62
+
 # Larger than an ordinary photo's arrays, below glibc's limit of 32 MiB.
 HELD_BYTES = 31 << 20
 
@@ -199,7 +203,7 @@ def make_train_iterator(
     grain.MapDataset.source(ReplacingReader(source))
     .seed(seed)
     .shuffle()
-    .repeat()
+    .repeat(ENDLESS // max(len(source), 1))
     .random_map(_Augment(augment, crop))
     .batch(batch_size)
   )
