@@ -134,7 +134,7 @@ def _in_fresh_process(environment, *arguments) -> dict:
 def _time_command(environment, *arguments) -> float:
   start = time.perf_counter()
   subprocess.run(
-    [sys.executable, "-m", "roijax.cli", *map(str, arguments)],
+    [sys.executable, "-m", "roijax", *map(str, arguments)],
     env=environment,
     stdout=subprocess.DEVNULL,
     check=True,

@@ -143,7 +143,3 @@ def _one_line(error: BaseException) -> str:
   format_message = getattr(error, "format_message", None)
   text = format_message() if format_message else str(error)
   return " ".join(text.split())
-
-
-if __name__ == "__main__":
-  main()

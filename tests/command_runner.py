@@ -103,7 +103,7 @@ def spawn(folder, *arguments, **more) -> subprocess.Popen:
     # Tests that were started in the background would pass that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
   return subprocess.Popen(
-    [sys.executable, "-m", "roijax.cli", *map(str, arguments)],
+    [sys.executable, "-m", "roijax", *map(str, arguments)],
     cwd=folder,
     env=environment(folder, **more),
     stdin=subprocess.PIPE,

@@ -101,7 +101,7 @@ def test_smoke_trains_evaluates_compresses_and_decompresses(file, tmp_path):
     "--config.data.batch_size=2",
   )
   assert (workdir / "samples" / "step_00000002.png").stat().st_size > 0
-  curves = _command("-m", "roijax.cli", "plot", "run", workdir)
+  curves = _command("-m", "roijax", "plot", "run", workdir)
   assert curves.startswith(str(workdir / "curves.png"))
   photo = read_photo(60, 100)
   photo_path = tmp_path / "photos" / "photo.png"
@@ -118,7 +118,7 @@ def test_smoke_trains_evaluates_compresses_and_decompresses(file, tmp_path):
   for name in ("results.json", "results.csv", "rd.png"):
     assert (workdir / "eval" / name).stat().st_size > 0
   file, back = tmp_path / "photo.roij", tmp_path / "back.png"
-  roijax = ("-m", "roijax.cli")
+  roijax = ("-m", "roijax")
   weights = ("--checkpoint", workdir)
   region = ("--roi", "box:10,10,40,40")
   out = _command(*roijax, "compress", photo_path, "-o", file, *weights, *region)

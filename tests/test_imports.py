@@ -130,6 +130,7 @@ ALLOWED = {
     *LOW,
   },
   "roijax.cli": {"roijax", "roijax.commands", *LOW},
+  "roijax.__main__": {"roijax.cli"},
 }
 
 

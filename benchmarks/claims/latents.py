@@ -38,7 +38,7 @@ class Frozen:
 
   Attributes:
     name: the weights file's.
-    system: a key of `models.registry.SYSTEMS`.
+    system: one of `models.registry.SYSTEMS`.
     arguments: the builder's arguments.
     model: the flow.
     params: its parameters.

@@ -1,23 +1,21 @@
 """Systems by name."""
 
+import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from roijax.errors import ConfigError
-from roijax.models.custom import build_custom
 from roijax.models.flow import Flow
-from roijax.models.ggm import build_ggm
-from roijax.models.implicit import build_implicit
-from roijax.models.swin import build_swin
-from roijax.models.tlic import build_tlic
 
-SYSTEMS = {
-  "custom": build_custom,
-  "ggm": build_ggm,
-  "implicit": build_implicit,
-  "swin": build_swin,
-  "tlic": build_tlic,
-}
+SYSTEMS = ("custom", "ggm", "implicit", "swin", "tlic")
+"""Modules of this package, each with its builder."""
+
+
+def _find_builder(system: str) -> Callable[..., Flow]:
+  # Imported when it is asked for: a command needs one of the five.
+  module = importlib.import_module(f"roijax.models.{system}")
+  return getattr(module, f"build_{system}")
 
 
 def _plain(value):
@@ -33,7 +31,7 @@ def build_model(system: str, arguments: Any) -> Flow:
   """Builds a system from its configuration.
 
   Args:
-    system: a key of `SYSTEMS`.
+    system: one of `SYSTEMS`.
     arguments: the builder's keywords, a dict or a ConfigDict, nested.
 
   Returns:
@@ -47,7 +45,7 @@ def build_model(system: str, arguments: Any) -> Flow:
     known = ", ".join(sorted(SYSTEMS))
     raise ConfigError(f"unknown system {system!r}; there are: {known}")
   try:
-    return SYSTEMS[system](**_plain(arguments))
+    return _find_builder(system)(**_plain(arguments))
   except (TypeError, ValueError, KeyError) as error:
     what = " ".join(str(error).split())
     raise ConfigError(f"config.model does not fit {system}: {what}") from error
@@ -59,13 +57,13 @@ def with_defaults(system: str, arguments: Any) -> dict[str, Any]:
   Weights of before an option existed do not name it; a config does.
 
   Args:
-    system: a key of `SYSTEMS`; for another, nothing is added.
+    system: one of `SYSTEMS`; for another, nothing is added.
     arguments: some of the builder's keywords.
   """
-  builder = SYSTEMS.get(system)
   given = {name: _plain(arguments[name]) for name in arguments}
-  if builder is None:
+  if system not in SYSTEMS:
     return given
+  builder = _find_builder(system)
   defaults = {
     name: parameter.default
     for name, parameter in inspect.signature(builder).parameters.items()

@@ -36,7 +36,7 @@ def make_config(
   """A codec's configuration, for COCO 2017 on a GPU or TPU.
 
   Args:
-    system: a key of `models.registry.SYSTEMS`.
+    system: one of `models.registry.SYSTEMS`.
     model: what its builder takes.
     data: see `codec.open_data`; source, data_dir and workers are set.
     loss: see `objective.make_loss_fn`; `balance` and `BACKGROUND` are set.

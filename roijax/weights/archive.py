@@ -39,7 +39,7 @@ class Weights:
   """A trained codec.
 
   Attributes:
-    system: a key of `models.registry.SYSTEMS`.
+    system: one of `models.registry.SYSTEMS`.
     model: the builder's arguments.
     params: nested dict of float32 arrays, exactly representable in float16.
     z_tables: the coding tables of z, one a channel.
@@ -163,7 +163,7 @@ def pack_weights(system: str, model: Mapping, params: Mapping) -> bytes:
   """The content of a codec's `model.npz`.
 
   Args:
-    system: a key of `models.registry.SYSTEMS`.
+    system: one of `models.registry.SYSTEMS`.
     model: the builder's arguments, JSON-able.
     params: nested parameters; rounded to float16 here.
 

@@ -40,7 +40,7 @@ class Entry:
   Attributes:
     name: lower-case words, digits and hyphens.
     fingerprint: eight bytes, as files that were coded with them have it.
-    system: a key of `models.registry.SYSTEMS`.
+    system: one of `models.registry.SYSTEMS`.
     file: `NAME.npz`, or None where the box no longer holds it.
     sha256: of the file, hex.
     size: of the file in bytes.
