@@ -19,7 +19,7 @@ import numpy as np
 from roijax import checks, efforts, refinement, tiling
 from roijax.coding import container, tables
 from roijax.coding.boxes import Box
-from roijax.errors import BitstreamError, ConfigError
+from roijax.errors import BitstreamError, CheckpointError, ConfigError
 from roijax.executables import Executables
 from roijax.models.registry import build_model
 from roijax.programs import Programs, cache_folder, use_compilation_cache
@@ -101,19 +101,24 @@ class Codec:
         that a new process starts coding a second sooner.
 
     Raises:
-      CheckpointError: missing or damaged.
+      CheckpointError: missing, damaged, or of another version.
     """
-    weights = load_weights(index.find(name_or_path))
-    if not keep_programs:
+    path = index.find(name_or_path)
+    weights = load_weights(path)
+    # Whole programs are kept for CPUs alone; JAX's own cache does the rest.
+    if keep_programs and jax.default_backend() == "cpu":
+      # Programs take the weights as arguments: one model, many trainings.
+      identity = f"{weights.system} {sorted(weights.model.items())}"
+      executables = Executables(cache_folder() / "programs", identity)
+    else:
       use_compilation_cache()
-      return cls(weights)
-    if jax.default_backend() != "cpu":
-      # Whole programs are kept for CPUs alone; JAX's own cache does the rest.
-      use_compilation_cache()
-      return cls(weights)
-    # Programs take the weights as arguments: one model, many trainings.
-    identity = f"{weights.system} {sorted(weights.model.items())}"
-    return cls(weights, Executables(cache_folder() / "programs", identity))
+      executables = None
+    try:
+      return cls(weights, executables)
+    except ConfigError as error:
+      raise CheckpointError(
+        f"{path}: {error}; weights of a newer roijax need that version"
+      ) from error
 
   @property
   def max_quality(self) -> float:

@@ -17,7 +17,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import errors as flax_errors
 
+from roijax.errors import CheckpointError
 from roijax.executables import Executables
 from roijax.models.flow import Flow
 
@@ -51,6 +53,23 @@ def _on_host():
   """Float64 on the CPU, whatever device and precision are the default."""
   with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
     yield
+
+
+@contextlib.contextmanager
+def _fitting():
+  """Tells of parameters that are not the model's, where it is traced."""
+  try:
+    yield
+  except (
+    flax_errors.ScopeCollectionNotFound,
+    flax_errors.ScopeParamNotFoundError,
+    flax_errors.ScopeParamShapeError,
+  ) as error:
+    what = str(error).split(" (https")[0].rstrip(".")
+    raise CheckpointError(
+      f"these weights do not fit their own config: {what}; export them again, "
+      "or use the version of roijax that made them"
+    ) from error
 
 
 class Programs:
@@ -96,10 +115,11 @@ class Programs:
 
   def _call(self, method, static, arguments):
     program = self._program(method, *static)
-    if self._executables is not None:
-      name = f"{method.__name__} {static}"
-      program = self._executables.get(name, program, arguments)
-    return jax.tree.map(np.asarray, program(*arguments))
+    with _fitting():
+      if self._executables is not None:
+        name = f"{method.__name__} {static}"
+        program = self._executables.get(name, program, arguments)
+      return jax.tree.map(np.asarray, program(*arguments))
 
   def _run(self, method, *arguments):
     return self._call(method, (), (self._params, *arguments))

@@ -84,7 +84,7 @@ ALLOWED = {
     *LOW,
   },
   "roijax.efforts": set(LOW),
-  "roijax.programs": {"roijax.executables", "roijax.models"},
+  "roijax.programs": {"roijax.executables", "roijax.models", *LOW},
   "roijax.refinement": {
     "roijax.coding.groups",
     "roijax.models.flow",
