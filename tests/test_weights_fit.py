@@ -39,7 +39,8 @@ def _save(tmp_path):
 )
 def test_another_model_is_told_with_the_file_s_name(save, changes, words):
   path = save(**changes)
-  with pytest.raises(CheckpointError, match=f"{path.name}: .*{words}") as caught:
+  words = f"{path.name}: .*{words}"
+  with pytest.raises(CheckpointError, match=words) as caught:
     Codec.load(path)
   assert "\n" not in str(caught.value)
 
@@ -49,5 +50,5 @@ def test_an_array_of_another_shape_is_told(save):
     name = "weights/log_unit"
     wrong = file[name][:-1]
   codec = Codec.load(save(**{name: wrong}))
-  with pytest.raises(CheckpointError, match="do not fit.*log_unit"):
+  with pytest.raises(CheckpointError, match=r"do not fit.*log_unit"):
     codec.compress(np.zeros((64, 64, 3), np.uint8))

@@ -33,8 +33,8 @@ Augment = Callable[[Any, int, np.random.Generator], Batch]
 READ_THREADS = 2
 BUFFERED_BATCHES = 4
 
-# Samples of a stream: more than anybody draws, and few enough for Grain to count
-# them in batches of one, which it cannot do where a repetition has no end.
+# Samples of a stream: more than anybody draws. Grain cannot count an endless
+# repetition in batches of one.
 ENDLESS = 1 << 62
 
 # Larger than an ordinary photo's arrays, below glibc's limit of 32 MiB.
