@@ -309,7 +309,8 @@ def _told(settings: Settings, stand: _Stand, contest: Contest, count: int):
 def _title(told) -> str:
   region = "own regions" if told["roi"] is None else f"roi {told['roi']}"
   count = told["photos"]
-  return f"{told['data']}, {count} photo{'s' if count > 1 else ''}, {region}"
+  name = pathlib.PurePath(told["data"]).name
+  return f"{name}, {count} photo{'s' if count > 1 else ''}, {region}"
 
 
 def _check_matplotlib() -> None:
