@@ -20,12 +20,12 @@ from rich.table import Table
 from benchmarks.claims.report import write_rows
 from roijax.cli import exit_code
 from roijax.codec import Codec
+from roijax.data.photo import with_region
 from roijax.data.sources import open_source
 from roijax.efforts import EFFORTS
 from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rate_distortion import evaluate
 from roijax.metrics.bd_rate import bd_rate
-from roijax.roi.spec import find_roi
 
 KEYS = (
   *("name", "quality", "bpp", "psnr", "psnr_roi", "psnr_bg", "psnr_weighted"),
@@ -142,11 +142,9 @@ def main() -> None:
   done = {(row["name"], int(row["effort"])) for row in rows}
   with PhotoProgress(count) as progress:
     for number in range(count):
-      photo = dict(source[number])
+      photo = source[number]
       if arguments.roi != "own":
-        photo["roi"] = find_roi(
-          arguments.roi, photo["image"].shape[:2], photo["name"], photo["image"]
-        )
+        photo = with_region(photo, arguments.roi)
       _measure(codec, photo, qualities, efforts, done, rows)
       write_rows(path, rows)
       progress(photo["name"])

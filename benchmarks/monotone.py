@@ -9,7 +9,6 @@ how many steps do not, and the worst of them; the exit code is 1 where any does.
 """
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -19,11 +18,12 @@ from rich.table import Table
 
 from roijax.cli import exit_code
 from roijax.codec import Codec
+from roijax.coding.container import DEFAULT_BACKGROUND
+from roijax.data.photo import with_region
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError
 from roijax.evaluation.progress import PhotoProgress
 from roijax.metrics.psnr import psnr_bg, psnr_weighted, region
-from roijax.roi.spec import find_roi
 
 QUALITIES = "0,1,2,3,4,5,6,7"
 LEVELS = "0.05,0.1,0.25,0.5,1"
@@ -71,7 +71,9 @@ def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--photos", default="sample:val")
   parser.add_argument("--data_dir", default=None)
-  parser.add_argument("--roi", default="", help="one for every photo")
+  parser.add_argument(
+    "--roi", default="own", help="for every photo; the data's own"
+  )
   parser.add_argument("--checkpoint", default=None)
   parser.add_argument("--limit", type=int, default=None)
   parser.add_argument("--qualities", type=_numbers, default=QUALITIES)
@@ -85,20 +87,20 @@ def main() -> int:
   with PhotoProgress(count) as progress:
     for number in range(count):
       photo = source[number]
-      image, roi = photo["image"], photo["roi"]
-      if arguments.roi:
-        roi = find_roi(
-          arguments.roi, image.shape[:2], pathlib.Path(photo["name"]), image
-        )
+      if arguments.roi != "own":
+        photo = with_region(photo, arguments.roi)
+      roi = photo["roi"]
       # Photos with one region alone have nothing to weigh.
       if roi is not None and region(roi).any() and not region(roi).all():
-        own = {**photo, "roi": roi}
         qualities.append(
-          [measure(codec, own, each, 0.25) for each in arguments.qualities]
+          [
+            measure(codec, photo, each, DEFAULT_BACKGROUND)
+            for each in arguments.qualities
+          ]
         )
         middle = codec.default_quality
         levels.append(
-          [measure(codec, own, middle, each) for each in arguments.levels]
+          [measure(codec, photo, middle, each) for each in arguments.levels]
         )
       progress(photo["name"])
   if not qualities:

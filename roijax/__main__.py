@@ -12,28 +12,26 @@ import contextlib
 import os
 import sys
 
-_codes: list[int] = []
 
-
-def _leave() -> None:
-  """Ends the process where a command has ended."""
-  if not _codes:
+def _leave(codes: list[int]) -> None:
+  """Ends the process with its command's exit code, once there is one."""
+  if not codes:
     return
   for stream in (sys.stdout, sys.stderr):
     # What could not be written has been told by then.
     with contextlib.suppress(OSError, ValueError):
       stream.flush()
-  os._exit(_codes[0])
+  os._exit(codes[0])
 
 
 def main() -> None:
   """Runs the command line of this process, and exits."""
-  atexit.register(_leave)
+  codes: list[int] = []
+  atexit.register(_leave, codes)
   from roijax import cli
 
-  code = cli.exit_code(lambda: cli.run(sys.argv[1:]))
-  _codes.append(code)
-  sys.exit(code)
+  codes.append(cli.exit_code(lambda: cli.run(sys.argv[1:])))
+  sys.exit(codes[0])
 
 
 if __name__ == "__main__":

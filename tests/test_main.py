@@ -8,12 +8,11 @@ import pytest
 from smoke_model import ROOT
 
 
-def _run(*arguments, script=None, **more):
+def _run(*arguments, script=None):
   how = ("-m", "roijax") if script is None else ("-c", script)
   return subprocess.run(
     [sys.executable, *how, *arguments],
     cwd=ROOT,
-    env=os.environ | more,
     capture_output=True,
     text=True,
     check=False,

@@ -15,6 +15,7 @@ from roijax.weights import export, index, shipped
 from roijax.weights.archive import load_weights, read_identity
 from roijax.weights.card import Words
 from roijax.weights.export import export_weights
+from roijax.weights.public import publish_path
 from roijax.weights.run import find_command, read_run
 
 
@@ -216,6 +217,11 @@ def test_a_card_tells_how_the_weights_were_trained(run, out):
   assert "| images | 1,600 crops |" in card
   assert "--config.train.steps=300" in card
   assert "/home" not in card and "/home" not in entry.summary
+
+
+def test_shipped_weights_that_a_run_began_with_are_told_by_their_path():
+  begun = publish_path("/home/someone/clone/roijax/weights/ggm-small-3.npz")
+  assert begun == "roijax/weights/ggm-small-3.npz"
 
 
 def test_the_command_trains_what_was_trained():

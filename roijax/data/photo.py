@@ -4,6 +4,9 @@ from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
+from roijax.roi.choices import NO_CHOICES, Choices
+from roijax.roi.spec import find_roi
+
 
 class Photo(TypedDict):
   """One photo.
@@ -18,6 +21,24 @@ class Photo(TypedDict):
   image: np.ndarray
   roi: np.ndarray | None
   name: str
+
+
+def with_region(
+  photo: Photo, spec: str, choices: Choices = NO_CHOICES
+) -> Photo:
+  """The photo with the region that a spec finds in it, or with none.
+
+  Args:
+    photo: whatever region it has.
+    spec: see `roi.spec.parse_roi`.
+    choices: how to find it.
+
+  Raises:
+    RoijaxError: as `roi.spec.find_roi`.
+  """
+  image, name = photo["image"], photo["name"]
+  roi = find_roi(spec, image.shape[:2], name, image, choices)
+  return Photo(image=image, roi=roi, name=name)
 
 
 @runtime_checkable

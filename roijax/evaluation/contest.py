@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from roijax.coding.container import DEFAULT_BACKGROUND
-from roijax.data.photo import Photo, Source
+from roijax.data.photo import Photo, Source, with_region
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, RoijaxError
 from roijax.evaluation import (
@@ -28,7 +28,6 @@ from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rate_distortion import UNIFORM
 from roijax.evaluation.rivals import RIVALS, AsCodec
 from roijax.evaluation.rows import OURS, Codec, Row
-from roijax.roi.spec import find_roi
 
 # Six qualities of roijax over the checkpoint's range.
 QUALITIES = 6
@@ -257,11 +256,7 @@ def _finish(stand: _Stand, left_out, out: pathlib.Path) -> Contest:
 
 def _photo(source: Source, index: int, spec: str | None) -> Photo:
   photo = source[index]
-  if spec is None:
-    return photo
-  size = photo["image"].shape[:2]
-  roi = find_roi(spec, size, photo["name"], photo["image"])
-  return Photo(image=photo["image"], roi=roi, name=photo["name"])
+  return photo if spec is None else with_region(photo, spec)
 
 
 def _earlier_rows(

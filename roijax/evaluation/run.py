@@ -9,7 +9,7 @@ from typing import Any
 
 from roijax.coding.container import DEFAULT_BACKGROUND
 from roijax.data.categories import PairSource
-from roijax.data.photo import Photo, Source
+from roijax.data.photo import Photo, Source, with_region
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError, RoijaxError
 from roijax.evaluation import plot, rate_distortion, report, summary
@@ -17,7 +17,6 @@ from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rows import Codec, Row
 from roijax.evaluation.targets import Found, find_qualities
 from roijax.roi.choices import NO_CHOICES, Choices
-from roijax.roi.spec import find_roi
 
 # Words for "no region": the encoder gets no map, and the figures keep the
 # regions that the data has, so that runs with and without a map compare.
@@ -221,10 +220,7 @@ def _photos(source: Source, count: int, settings: Settings) -> Iterator[Photo]:
   for index in range(count):
     photo = source[index]
     if spec is not None and spec not in UNIFORM_SPECS:
-      size = photo["image"].shape[:2]
-      name, image = photo["name"], photo["image"]
-      roi = find_roi(spec, size, name, image, settings.choices)
-      photo = Photo(image=image, roi=roi, name=name)
+      photo = with_region(photo, spec, settings.choices)
     yield photo
 
 

@@ -6,9 +6,12 @@ import pathlib
 def publish_path(text: str) -> str:
   """A path without the machine it was on: `/home/me/kodak` becomes `KODAK`.
 
-  Relative paths, which mean the same to everyone, stay.
+  Relative paths, which mean the same to everyone, stay, and what lies among the
+  shipped weights gets one.
   """
   path = pathlib.Path(text)
+  if path.parts[-3:-1] == ("roijax", "weights"):
+    return "/".join(path.parts[-3:])
   if path.is_absolute() or text.startswith(("~", "..")):
     return path.name.upper()
   return text
