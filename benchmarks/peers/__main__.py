@@ -40,6 +40,7 @@ OURS = (
   "configs/ggm.py:small",
   "configs/ggm.py",
 )
+TASKS = ("code", "step")
 THEIRS = ("bmshj2018-hyperprior", "mbt2018-mean")
 LAYOUTS = ("default", "channels_last")
 STAGES = ("first", "second", "blind")
@@ -179,7 +180,7 @@ def parse_settings() -> argparse.Namespace:
   add("--torch_python", default="", help="that has CompressAI; none: ours only")
   add("--quality", type=int, default=1, help="of CompressAI's, for the width")
   add("--roi", default="none", help="of our files; two decoders run where some")
-  add("--tasks", type=words, default=["code", "step"])
+  add("--tasks", type=words, default=list(TASKS), help=",".join(TASKS))
   add("--stages", type=words, default=["first"], help=",".join(STAGES))
   add("--batch", type=int, default=8)
   add("--crop", type=int, default=256)
@@ -189,11 +190,12 @@ def parse_settings() -> argparse.Namespace:
   add("--profile", action="store_true", help="where our steps' time goes")
   add("--out", type=pathlib.Path, default=ROOT / "runs/benchmarks/peers.json")
   settings = parser.parse_args()
-  unknown = {*settings.stages} - {*STAGES}
-  if unknown:
-    parser.error(
-      f"--stages: there are {', '.join(STAGES)}, not {unknown.pop()}"
-    )
+  for name, known in (("stages", STAGES), ("tasks", TASKS)):
+    unknown = {*getattr(settings, name)} - {*known}
+    if unknown:
+      parser.error(
+        f"--{name}: there are {', '.join(known)}, not {unknown.pop()}"
+      )
   return settings
 
 
