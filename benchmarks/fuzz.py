@@ -59,10 +59,14 @@ class TimeUp(Exception):
   """A case took too long."""
 
 
-def read_files() -> list[bytes]:
-  """The golden files of the tiny weights."""
-  paths = sorted(GOLDEN.glob("*.roij"))
-  return [path.read_bytes() for path in paths if "-" not in path.stem]
+def read_files(fingerprint: bytes) -> list[bytes]:
+  """The golden files of the weights with this fingerprint."""
+  found = [path.read_bytes() for path in sorted(GOLDEN.glob("*.roij"))]
+  return [
+    data
+    for data in found
+    if container.read(data).header.fingerprint == fingerprint
+  ]
 
 
 def _flip(data: bytearray, rng: np.random.Generator) -> None:
@@ -190,7 +194,7 @@ def main() -> int:
   options = parser.parse_args()
   out = pathlib.Path(options.out)
   codec = Codec.load(GOLDEN / "tiny-1.npz")
-  files = read_files()
+  files = read_files(codec.weights.fingerprint)
   for data in files:
     assert run_case(codec, data) == "a picture"
   limit = GIBIBYTES << 30

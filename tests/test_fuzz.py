@@ -7,13 +7,20 @@ from benchmarks import fuzz
 from roijax.codec import Codec
 from roijax.coding import container
 from roijax.errors import BitstreamError
+from roijax.weights.archive import load_weights
 
-FILES = fuzz.read_files()
+TINY = fuzz.GOLDEN / "tiny-1.npz"
+FILES = fuzz.read_files(load_weights(TINY).fingerprint)
 
 
 @pytest.fixture(name="codec", scope="module")
 def _codec():
-  return Codec.load(fuzz.GOLDEN / "tiny-1.npz")
+  return Codec.load(TINY)
+
+
+def test_every_file_that_is_damaged_is_a_picture_before(codec):
+  assert len(FILES) > 5
+  assert {fuzz.run_case(codec, data) for data in FILES} == {"a picture"}
 
 
 @pytest.mark.parametrize("mutate", [fuzz.mutate_bytes, fuzz.mutate_fields])
