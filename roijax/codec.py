@@ -11,12 +11,12 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from roijax import checks, efforts, refinement, tiling
+from roijax import checks, efforts, tiling
 from roijax.coding import container, tables
 from roijax.coding.boxes import Box
 from roijax.errors import BitstreamError, CheckpointError, ConfigError
@@ -26,6 +26,9 @@ from roijax.programs import Programs, cache_folder, use_compilation_cache
 from roijax.walk import DISAGREEMENT, Decoding, Encoding, Walk
 from roijax.weights import index
 from roijax.weights.archive import Weights, load_weights
+
+if TYPE_CHECKING:
+  from roijax.models.flow import Flow
 
 Progress = Callable[[float], None]
 
@@ -72,7 +75,6 @@ class Codec:
 
   Attributes:
     weights: what it was made of.
-    model: the flow.
     programs: its methods, compiled.
     lmbdas: the trade-off of each rate.
   """
@@ -80,9 +82,12 @@ class Codec:
   def __init__(self, weights: Weights, executables: Executables | None = None):
     """Takes loaded weights; `Codec.load` reads a file."""
     self.weights = weights
-    self.model = build_model(weights.system, weights.model)
     self.lmbdas = tuple(weights.model["lmbdas"])
-    self.programs = Programs(self.model, weights.params, executables)
+    self.programs = Programs(
+      functools.partial(build_model, weights.system, weights.model),
+      weights.params,
+      executables,
+    )
     self._y_tables = tables.load_tables()
 
   @classmethod
@@ -119,6 +124,11 @@ class Codec:
       raise CheckpointError(
         f"{path}: {error}; weights of a newer roijax need that version"
       ) from error
+
+  @property
+  def model(self) -> "Flow":
+    """The flow; building it takes the first caller half a second."""
+    return self.programs.flow
 
   @property
   def max_quality(self) -> float:
@@ -227,6 +237,8 @@ class Codec:
     mask = walk.write_mask(roi)
     z = None
     if steps:
+      from roijax import refinement
+
       y, z = refinement.refine(
         self.programs,
         image,
@@ -267,12 +279,11 @@ class Codec:
       quality_code=container.quantize_quality(quality),
       background_code=container.quantize_background(background),
       grey=image.ndim == 2,
-      rounded=self.model.rounds_means,
+      rounded=self.programs.outline.order.reads_far_back,
     )
 
   def _walk(self, header: container.Header, count_bits: bool) -> Walk:
     return Walk(
-      self.model,
       self.programs,
       self.weights.z_tables,
       self._y_tables,

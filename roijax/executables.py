@@ -32,6 +32,8 @@ from roijax.files import write_whole
 _PACKAGE = pathlib.Path(__file__).parent
 _TRACED = (
   "coding/grid.py",
+  "coding/mask.py",
+  "coding/passes.py",
   "ops",
   "entropy",
   "layers",
@@ -97,6 +99,22 @@ class Executables:
       + _digest_code()
     )
 
+  def get_value(self, name: str, make: Callable[[], Any]) -> Any:
+    """A value that follows from the model and the package's code alone.
+
+    Args:
+      name: tells values of one model apart.
+      make: computes it when it is not there; what it gives must pickle.
+    """
+    digest = self._base.copy()
+    digest.update(f"value {name}".encode())
+    path = self.folder / f"{digest.hexdigest()[:32]}.value"
+    found = _read(path)
+    if found is None:
+      found = make()
+      _write(path, found)
+    return found
+
   def get(
     self, name: str, program: Callable, arguments: tuple[Any, ...]
   ) -> Callable:
@@ -136,24 +154,39 @@ def _is_own(path: pathlib.Path) -> bool:
   return status.st_uid == os.getuid() and not shared
 
 
-def _load(path: pathlib.Path) -> Callable | None:
+def _read(path: pathlib.Path) -> Any | None:
   try:
-    if not _is_own(path):
-      return None
-    payload, in_tree, out_tree = pickle.loads(path.read_bytes())
-    devices = jax.local_devices(backend="cpu")[:1]
-    return serialize_executable.deserialize_and_load(
-      payload, in_tree, out_tree, execution_devices=devices
-    )
+    return pickle.loads(path.read_bytes()) if _is_own(path) else None
   except Exception:
     # Missing, of another time, or half of a disk that was full: whatever it
-    # is, the program is made again.
+    # is, it is made again.
     return None
+
+
+def _write(path: pathlib.Path, value: Any) -> None:
+  try:
+    write_whole(path, pickle.dumps(value))
+    path.chmod(0o600)
+  except (RoijaxError, OSError, ValueError, TypeError, pickle.PickleError):
+    return  # A folder that cannot be written to costs time, nothing else.
+
+
+def _load(path: pathlib.Path) -> Callable | None:
+  stored = _read(path)
+  if stored is None:
+    return None
+  try:
+    devices = jax.local_devices(backend="cpu")[:1]
+    return serialize_executable.deserialize_and_load(
+      *stored, execution_devices=devices
+    )
+  except Exception:
+    return None  # As above.
 
 
 def _store(path: pathlib.Path, compiled: Any) -> None:
   try:
-    write_whole(path, pickle.dumps(serialize_executable.serialize(compiled)))
-    path.chmod(0o600)
-  except (RoijaxError, OSError, ValueError, TypeError, pickle.PickleError):
-    return  # A folder that cannot be written to costs time, nothing else.
+    stored = serialize_executable.serialize(compiled)
+  except (ValueError, TypeError):
+    return  # Not every backend can; then programs are compiled each time.
+  _write(path, stored)

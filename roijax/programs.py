@@ -6,6 +6,9 @@
 
 What selects coding tables must come out the same on every machine: float32
 differs between instruction sets, float64 does not by enough to matter.
+
+Where all programs are kept from an earlier process, the flow is not built, and
+Flax, a third of a second of a short command, is not imported.
 """
 
 import contextlib
@@ -13,15 +16,17 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import errors as flax_errors
 
+from roijax.coding.passes import Order
 from roijax.errors import CheckpointError
 from roijax.executables import Executables
-from roijax.models.flow import Flow
+
+if TYPE_CHECKING:
+  from roijax.models.flow import Flow
 
 _ENTROPY_PARTS = ("hyper_synthesis", "context", "prior", "log_unit")
 
@@ -55,15 +60,38 @@ def _on_host():
     yield
 
 
-@contextlib.contextmanager
-def _fitting():
-  """Tells of parameters that are not the model's, where it is traced."""
+class Outline(NamedTuple):
+  """What coding asks of a flow besides its programs.
+
+  Attributes:
+    latent_channels: channels of y (M).
+    order: of coding.
+    halo: see `Flow`.
+    mask_stride: pixels on a side of the cells of the mask that decoders need;
+      0 where they need none.
+  """
+
+  latent_channels: int
+  order: Order
+  halo: int
+  mask_stride: int
+
+
+def _outline(flow: "Flow") -> Outline:
+  stride = flow.mask_stride if flow.mask_in_file else 0
+  return Outline(flow.latent_channels, flow.order, flow.halo, stride)
+
+
+def _apply(flow: "Flow", method: str, params, arguments):
+  """A method of the flow; tells of parameters that are not the flow's."""
+  from flax import errors
+
   try:
-    yield
+    return flow.apply({"params": params}, *arguments, method=method)
   except (
-    flax_errors.ScopeCollectionNotFound,
-    flax_errors.ScopeParamNotFoundError,
-    flax_errors.ScopeParamShapeError,
+    errors.ScopeCollectionNotFound,
+    errors.ScopeParamNotFoundError,
+    errors.ScopeParamShapeError,
   ) as error:
     what = str(error).split(" (https")[0].rstrip(".")
     raise CheckpointError(
@@ -77,26 +105,32 @@ class Programs:
 
   Attributes:
     entropy_params: the float64 parameters of what selects tables, NumPy.
-    halo: the flow's.
-    mask_stride: likewise; 0 unless decoders need a mask.
+    outline: of the flow.
   """
 
   def __init__(
-    self, model: Flow, params: dict, executables: Executables | None = None
+    self,
+    build: "Callable[[], Flow]",
+    params: dict,
+    executables: Executables | None = None,
   ):
     """Takes a flow and its float32 parameters.
 
     Args:
-      model: the flow.
+      build: makes the flow; called when it is first needed.
       params: its parameters.
       executables: where compiled programs are kept between processes; used
         where the CPU computes everything.
     """
-    self._model = model
-    self.halo = model.halo
-    self.mask_stride = model.mask_stride if model.mask_in_file else 0
+    self._build = build
     on_cpu = jax.default_backend() == "cpu"
     self._executables = executables if on_cpu else None
+    if self._executables is None:
+      self.outline = _outline(self.flow)
+    else:
+      self.outline = self._executables.get_value(
+        "outline", lambda: _outline(self.flow)
+      )
     # Not `jnp.asarray`, which compiles a copy for every shape.
     self._params = jax.device_put(params)
     self.entropy_params = jax.tree.map(
@@ -104,22 +138,24 @@ class Programs:
       {k: params[k] for k in _ENTROPY_PARTS if k in params},
     )
 
+  @functools.cached_property
+  def flow(self) -> "Flow":
+    """The flow; building it imports Flax."""
+    return self._build()
+
   @functools.cache  # noqa: B019 - programs live as long as their codec.
-  def _program(self, method: Callable, *static) -> Callable:
+  def _program(self, method: str, *static) -> Callable:
     def run(params, *arguments):
-      return self._model.apply(
-        {"params": params}, *arguments, *static, method=method
-      )
+      return _apply(self.flow, method, params, (*arguments, *static))
 
     return jax.jit(run)
 
   def _call(self, method, static, arguments):
     program = self._program(method, *static)
-    with _fitting():
-      if self._executables is not None:
-        name = f"{method.__name__} {static}"
-        program = self._executables.get(name, program, arguments)
-      return jax.tree.map(np.asarray, program(*arguments))
+    if self._executables is not None:
+      name = f"{method} {static}"
+      program = self._executables.get(name, program, arguments)
+    return jax.tree.map(np.asarray, program(*arguments))
 
   def _run(self, method, *arguments):
     return self._call(method, (), (self._params, *arguments))
@@ -142,7 +178,7 @@ class Programs:
 
   @functools.cache  # noqa: B019 - as `_program`.
   def _compile(self, function: Callable) -> Callable:
-    return jax.jit(functools.partial(function, self._model))
+    return jax.jit(functools.partial(function, self.flow))
 
   def _select(self, method, arguments, *static):
     with _on_host():
@@ -150,36 +186,36 @@ class Programs:
 
   def transform(self, x, roi, quality) -> np.ndarray:
     """`Flow.transform` of float32 arrays."""
-    return self._run(Flow.transform, x, roi, quality)
+    return self._run("transform", x, roi, quality)
 
   def hyper_analyse(self, y, pooled) -> np.ndarray:
     """`Flow.hyper_analyse` of float32 arrays."""
-    return self._run(Flow.hyper_analyse, y, pooled)
+    return self._run("hyper_analyse", y, pooled)
 
   def synthesise(self, y_hat, h, quality, mask=None) -> np.ndarray:
     """`Flow.synthesise` of float32 arrays; a mask's name picks a program."""
     arguments = (self._params, y_hat, h, quality)
     if isinstance(mask, str):
-      return self._call(Flow.synthesise, (mask,), arguments)
+      return self._call("synthesise", (mask,), arguments)
     arguments = arguments if mask is None else (*arguments, mask)
-    return self._call(Flow.synthesise, (), arguments)
+    return self._call("synthesise", (), arguments)
 
   def expect(self, h, y_hat, size: tuple[int, int]) -> np.ndarray:
     """What the prior expects of y, all at once, in float32."""
     sides = np.asarray(size, np.int32)
-    return self._run(Flow.parameters, h, y_hat, sides).mean
+    return self._run("parameters", h, y_hat, sides).mean
 
   def estimate_bits(
     self, z_hat, y_hat, size: tuple[int, int]
   ) -> tuple[np.ndarray, np.ndarray]:
     """`Flow.estimate_bits` of float32 arrays."""
     sides = np.asarray(size, np.int32)
-    return self._run(Flow.estimate_bits, z_hat, y_hat, sides)
+    return self._run("estimate_bits", z_hat, y_hat, sides)
 
   def hyper_synthesise(self, z_hat) -> np.ndarray:
     """`Flow.hyper_synthesise` in float64, whatever z_hat's type."""
     z_hat = np.asarray(z_hat, np.float64)
-    return self._select(Flow.hyper_synthesise, (z_hat,))
+    return self._select("hyper_synthesise", (z_hat,))
 
   def tables_at(
     self, h, y_hat, one
@@ -197,6 +233,6 @@ class Programs:
     """
     place = (one.rows, one.columns, np.float64(one.local))
     arguments = (h, y_hat, *place, np.asarray(one.size, np.int32))
-    mean, indexes, close = self._select(Flow.tables_at, arguments, one.group)
+    mean, indexes, close = self._select("tables_at", arguments, one.group)
     real = slice(one.count)
     return mean[real], np.array(indexes[real]), close[real]

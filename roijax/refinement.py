@@ -19,7 +19,7 @@ rates and the groups are ours.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,6 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from roijax.coding import groups
-from roijax.models.flow import Flow
 from roijax.ops.quantize import anneal_rounding
 from roijax.programs import Programs
 from roijax.tiling import (
@@ -39,6 +38,9 @@ from roijax.tiling import (
   pad_zeros,
   scale,
 )
+
+if TYPE_CHECKING:
+  from roijax.models.flow import Flow
 
 RATE = 0.02
 """Adam's first step, in units of a quantisation step; it ends at zero."""
@@ -108,7 +110,7 @@ class Scene(NamedTuple):
 
 
 def relax(
-  flow: Flow,
+  flow: "Flow",
   latents: Latents,
   mean: Array,
   scene: Scene,
@@ -146,7 +148,7 @@ def _lies_within(dims, rows, columns):
 
 
 def step(
-  flow: Flow,
+  flow: "Flow",
   params: dict,
   state: State,
   scene: Scene,
@@ -279,7 +281,7 @@ class _Photo:
     guess = self._guess(z, group)
     mean = self.programs.expect(guess, latents.y, size)
     state = State(latents, mean, zeros, zeros)
-    rim = self.programs.halo if halo else 0
+    rim = self.programs.outline.halo if halo else 0
     return state, self._scene(y, h, group, size, canvas, rim)
 
   def _scene(self, y, h, group, size, canvas, rim) -> Scene:
@@ -323,7 +325,7 @@ class _Photo:
     )
 
   def _cut_mask(self, cells, window):
-    stride = self.programs.mask_stride
+    stride = self.programs.outline.mask_stride
     if not stride:
       return None
     assert self.mask is not None

@@ -17,9 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from roijax.coding import groups
-from roijax.coding.mask import mask_size
+from roijax.coding.mask import BACKGROUND, FOREGROUND, mask_size
 from roijax.errors import DataError
-from roijax.models.flow import BACKGROUND, FOREGROUND
 from roijax.programs import Programs
 
 CELL = groups.CELL
@@ -215,7 +214,7 @@ def synthesise(
     uint8 of `dims`.
   """
   out = np.empty(dims, np.uint8)
-  windows = list(split_windows(dims[0], dims[1], programs.halo))
+  windows = list(split_windows(dims[0], dims[1], programs.outline.halo))
   for number, window in enumerate(windows):
     place = scale(window.rows, PER_CELL), scale(window.columns, PER_CELL)
     sides = [cells * PER_CELL for cells in window.canvas]
@@ -223,7 +222,9 @@ def synthesise(
       pad_zeros(y_hat[place], *sides)[None],
       pad_zeros(h[place], *sides)[None],
       quality,
-      None if mask is None else _cut_mask(mask, window, programs.mask_stride),
+      None
+      if mask is None
+      else _cut_mask(mask, window, programs.outline.mask_stride),
     )[0]
     there, here = _core(window, CELL)
     target = out[there]

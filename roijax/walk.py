@@ -20,7 +20,6 @@ from roijax.coding import coder, container, groups
 from roijax.coding.mask import decode_mask, encode_mask, mask_size
 from roijax.coding.tables import Tables
 from roijax.errors import BitstreamError
-from roijax.models.flow import Flow
 from roijax.programs import Programs
 from roijax.tiling import (
   PER_CELL,
@@ -85,7 +84,6 @@ class Walk:
 
   def __init__(
     self,
-    model: Flow,
     programs: Programs,
     z_tables: Tables,
     y_tables: Tables,
@@ -96,12 +94,12 @@ class Walk:
   ):
     """Makes room for a photo of `size`, height and width in pixels."""
     self._rounded = rounded
-    self.model, self.programs = model, programs
+    self.programs = programs
     self.z_tables, self.y_tables = z_tables, y_tables
     self.size = size
     rows, columns = map(groups.count_cells, size)
     dims = latent_size(*size)
-    self.y_hat = np.zeros((*dims, model.latent_channels), np.float32)
+    self.y_hat = np.zeros((*dims, programs.outline.latent_channels), np.float32)
     self.z_hat = np.zeros((rows, columns, len(z_tables)), np.float32)
     self.h: np.ndarray | None = None
     self.cells = np.zeros(dims) if count_bits else None
@@ -133,9 +131,9 @@ class Walk:
     inside = scale(cells[0], PER_CELL), scale(cells[1], PER_CELL)
     # What lies beyond the photo is not coded.
     height, width = self.y_hat[inside].shape[:2]
-    y_hat = np.zeros((1, *dims, self.model.latent_channels))
+    y_hat = np.zeros((1, *dims, self.programs.outline.latent_channels))
     top, left = group.row * PER_CELL, group.column * PER_CELL
-    for one in self.model.passes(height, width, dims):
+    for one in self.programs.outline.order.passes(height, width, dims):
       mean, indexes, close = self.programs.tables_at(h, y_hat, one)
       if self._rounded:
         mean = np.round(mean * MEAN_STEPS) / MEAN_STEPS
@@ -167,7 +165,7 @@ class Walk:
     Args:
       roi: float [H, W] in [0, 1]; None is ones.
     """
-    stride = self.programs.mask_stride
+    stride = self.programs.outline.mask_stride
     if not stride:
       return None
     if roi is None:
@@ -186,7 +184,7 @@ class Walk:
     Raises:
       BitstreamError: it is damaged, missing, or there for nothing.
     """
-    stride = self.programs.mask_stride
+    stride = self.programs.outline.mask_stride
     if not stride:
       if data is not None:
         raise BitstreamError(

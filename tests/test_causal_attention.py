@@ -180,7 +180,7 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
     p = _widen(params)
     at_once = functools.partial(CONTEXT.apply, method="parameters")
     whole = np.asarray(jax.jit(at_once)(p, h, y_hat))[0]
-    order = CONTEXT.order(height, width)
+    order = CONTEXT.order.number(height, width)
 
     rest = jnp.float64(1), jnp.asarray([height, width]), 0
 
@@ -188,7 +188,7 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
     def run(*arrays):
       return CONTEXT.apply(p, *arrays, *rest, method="parameters_at")
 
-    for number, one in enumerate(CONTEXT.passes(height, width)):
+    for number, one in enumerate(CONTEXT.order.passes(height, width)):
       decoded = jnp.where(order[None] < number, y_hat, 0)
       found = run(h, decoded, one.rows, one.columns)
       assert found.dtype == np.float64
@@ -201,7 +201,7 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
 def test_no_latent_reads_its_own_or_a_later_pass(parameters):
   h, y_hat = _make(5, 7)
   _, other = _make(5, 7, seed=1)
-  order = CONTEXT.order(5, 7)
+  order = CONTEXT.order.number(5, 7)
   whole = parameters(h, y_hat)
   for number in range(order.max() + 1):
     changed = jnp.where(order[None] < number, y_hat, other)
@@ -228,7 +228,7 @@ def test_a_position_reads_each_of_its_taps_and_nothing_else(parameters):
 @pytest.mark.parametrize("window", [3, 7])
 def test_every_window_has_its_wavefronts(window):
   context = CausalAttention(4, 2, (4, 4), heads=1, window=window)
-  order = context.order(6, 9)[..., 0]
+  order = context.order.number(6, 9)[..., 0]
   step = window // 2 + 1
   assert order.max() + 1 == 9 + step * 5
   for row, column in np.ndindex(6, 9):
@@ -240,7 +240,7 @@ def test_every_window_has_its_wavefronts(window):
 
 def _one_by_one(context, height, width):
   """The passes of serial coding: position after position, row by row."""
-  first = context.passes(height, width)[0]
+  first = context.order.passes(height, width)[0]
   place = np.indices((height, width), np.int32).reshape(2, -1, 1)
   return [
     first._replace(rows=rows, columns=columns, count=1)
@@ -273,7 +273,7 @@ def test_wavefronts_code_what_serial_coding_codes(kind, height, width):
     h, y_hat = _make(height, width, dtype=jnp.float64)
     y = y_hat + np.random.default_rng(3).uniform(-0.5, 0.5, y_hat.shape)
     p = jax.tree.map(lambda x: 2 * x, _widen(_start(context, h, y)))
-    fronts = context.passes(height, width)
+    fronts = context.order.passes(height, width)
     serial = _one_by_one(context, height, width)
     assert len(fronts) < len(serial) == height * width
     found = _code(context, p, fronts, h, y)

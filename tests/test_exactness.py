@@ -14,8 +14,8 @@ from smoke_model import make_params, read_photo
 from benchmarks.exactness import drift, machines, noise, probes
 from roijax.codec import Codec
 from roijax.coding import container, tables
+from roijax.coding.passes import Wavefront
 from roijax.errors import BitstreamError
-from roijax.models.flow import Flow
 from roijax.models.registry import build_model
 from roijax.walk import MEAN_STEPS
 from roijax.weights import index
@@ -96,7 +96,7 @@ def test_files_of_wavefronts_without_a_grid_are_read_as_written(
 ):
   codec = codecs["wavefronts"]
   with monkeypatch.context() as patch:
-    patch.setattr(Flow, "rounds_means", False)
+    patch.setattr(Wavefront, "reads_far_back", False)
     data = codec.compress(photo)
   assert not container.read(data).header.rounded
   assert codec.decompress(data).shape == photo.shape

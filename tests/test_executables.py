@@ -84,3 +84,21 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
   blocked = tmp_path / "file"
   blocked.write_bytes(b"")
   np.testing.assert_array_equal(run(blocked / "folder", make(), X), 2 * X)
+
+
+def test_a_value_is_computed_once_and_again_for_another_model(tmp_path):
+  made = []
+
+  def make():
+    made.append(1)
+    return {"made": len(made)}
+
+  def get(identity, name="value"):
+    return Executables(tmp_path, identity).get_value(name, make)
+
+  assert get("model") == get("model") == {"made": 1}
+  assert get("another") == {"made": 2}
+  assert get("model", "another") == {"made": 3}
+  for file in tmp_path.glob("*.value"):
+    file.write_bytes(b"noise")
+  assert get("model") == {"made": 4}

@@ -11,9 +11,14 @@ from smoke_model import ROOT, load_config_file, read_crops, read_photo, stir
 from roijax import tiling
 from roijax.codec import Codec
 from roijax.coding import container, groups
-from roijax.coding.mask import EVERYTHING, NOTHING, encode_mask
+from roijax.coding.mask import (
+  BACKGROUND,
+  EVERYTHING,
+  FOREGROUND,
+  NOTHING,
+  encode_mask,
+)
 from roijax.errors import BitstreamError
-from roijax.models.flow import BACKGROUND, FOREGROUND
 from roijax.models.registry import build_model
 from roijax.training.objective import init_model
 from roijax.weights.archive import FILE_NAME, load_weights, save_weights

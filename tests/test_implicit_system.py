@@ -14,9 +14,9 @@ from smoke_model import (
 )
 
 from roijax import tiling
-from roijax.coding.mask import encode_mask
+from roijax.coding.mask import BACKGROUND, FOREGROUND, encode_mask
 from roijax.errors import ConfigError
-from roijax.models.flow import BACKGROUND, FOREGROUND, Flow
+from roijax.models.flow import Flow
 from roijax.models.registry import build_model
 from roijax.ops.resample import (
   average_pool,

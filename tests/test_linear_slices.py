@@ -66,7 +66,7 @@ def test_an_anchor_is_read_everywhere_by_its_slice_s_second_pass(params):
   h, y = _make(3, 24)
   run = jax.jit(functools.partial(CONTEXT.apply, method="parameters"))
   whole = np.asarray(run(params, h, y))[0]
-  order = CONTEXT.order(3, 24)
+  order = CONTEXT.order.number(3, 24)
 
   def moved(channel):
     found = np.asarray(run(params, h, y.at[0, 0, 1, channel].add(20)))[0]

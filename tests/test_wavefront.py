@@ -42,7 +42,7 @@ def test_the_taps_are_the_twelve_before_in_raster_order():
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_every_tap_lies_in_an_earlier_pass(height, width):
-  order = CONTEXT.order(height, width)[..., 0]
+  order = CONTEXT.order.number(height, width)[..., 0]
   for row, column in np.ndindex(height, width):
     for down, right in BEFORE:
       there = row + down, column + right
@@ -53,7 +53,7 @@ def test_every_tap_lies_in_an_earlier_pass(height, width):
 @pytest.mark.parametrize("size", [(32, 48), (8, 8), (5, 3), (1, 9), (64, 64)])
 def test_the_passes_are_as_many_and_as_long_as_stated(size):
   height, width = size
-  passes = CONTEXT.passes(height, width)
+  passes = CONTEXT.order.passes(height, width)
   assert len(passes) == width + 3 * (height - 1)
   longest = min(height, -(-width // 3))
   assert max(one.count for one in passes) == longest
@@ -63,8 +63,8 @@ def test_the_passes_are_as_many_and_as_long_as_stated(size):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_the_passes_code_every_latent_once(height, width):
   seen = np.zeros((height, width, CHANNELS), int)
-  order = CONTEXT.order(height, width)
-  for number, one in enumerate(CONTEXT.passes(height, width)):
+  order = CONTEXT.order.number(height, width)
+  for number, one in enumerate(CONTEXT.order.passes(height, width)):
     assert one.count > 0
     rows, columns = one.rows[: one.count], one.columns[: one.count]
     place = (rows[:, None], columns[:, None], np.arange(*one.channels)[None])
@@ -75,9 +75,9 @@ def test_the_passes_code_every_latent_once(height, width):
 
 def test_the_canvas_alone_decides_how_long_the_lists_are():
   for region in ((5, 7), (8, 12), (1, 1)):
-    passes = CONTEXT.passes(*region, (8, 12))
+    passes = CONTEXT.order.passes(*region, (8, 12))
     assert {one.rows.size for one in passes} == {4}
-    plain = CONTEXT.passes(*region)
+    plain = CONTEXT.order.passes(*region)
     assert [one.count for one in passes] == [one.count for one in plain]
 
 
@@ -87,7 +87,7 @@ def test_every_pass_alone_equals_all_passes_at_once(
 ):
   h, y_hat = _make(height, width)
   whole = parameters(h, y_hat)
-  order = CONTEXT.order(height, width)
+  order = CONTEXT.order.number(height, width)
 
   rest = jnp.float32(1), jnp.asarray([height, width]), 0
 
@@ -95,7 +95,7 @@ def test_every_pass_alone_equals_all_passes_at_once(
   def run(*arrays):
     return CONTEXT.apply(params, *arrays, *rest, method="parameters_at")
 
-  for number, one in enumerate(CONTEXT.passes(height, width)):
+  for number, one in enumerate(CONTEXT.order.passes(height, width)):
     decoded = np.where(order[None] < number, y_hat, 0)
     found = run(h, decoded, one.rows, one.columns)
     rows, columns = one.rows[: one.count], one.columns[: one.count]
@@ -107,7 +107,7 @@ def test_every_pass_alone_equals_all_passes_at_once(
 def test_no_latent_reads_its_own_or_a_later_pass(parameters):
   h, y_hat = _make(5, 7)
   _, other = _make(5, 7, seed=1)
-  order = CONTEXT.order(5, 7)
+  order = CONTEXT.order.number(5, 7)
   whole = parameters(h, y_hat)
   for number in range(order.max() + 1):
     changed = np.where(order[None] < number, y_hat, other)

@@ -99,7 +99,7 @@ def _fit_all(settings, frozen, contexts) -> tuple[dict, list[dict]]:
       {
         "context": name,
         "parameters": fit.count_parameters(found.params["context"]),
-        "passes": len(context.passes(*SIZE)),
+        "passes": len(context.order.passes(*SIZE)),
         "steps": found.steps,
         "seconds": found.seconds,
         **{f"bpp at {quality:g}": bpp for quality, bpp in rates.items()},

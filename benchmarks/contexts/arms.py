@@ -1,25 +1,28 @@
 """The contexts that are compared, for any codec's number of channels."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from roijax.coding.passes import Pass, Wavefront
 from roijax.layers.causal_attention import CausalAttention
-from roijax.layers.checkerboard import CheckerboardSlices, Pass
+from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.layers.wavefront import Wavefronts
 
 WIDTH = 128
 
 
-class Blind(Wavefronts):
-  """The wavefronts' network where nothing decoded is seen: h alone."""
+@dataclasses.dataclass(frozen=True)
+class AllAtOnce(Wavefront):
+  """One pass."""
 
   def passes(
     self, height: int, width: int, canvas: tuple[int, int] | None = None
   ) -> list[Pass]:
-    """All positions at once."""
+    """See `Order`."""
     size = int(np.prod(canvas or (height, width)))
     rows, columns = (
       np.resize(place, size).astype(np.int32)
@@ -27,6 +30,31 @@ class Blind(Wavefronts):
     )
     place, dims = (rows, columns), (height, width)
     return [Pass(0, self.bounds(0), *place, height * width, 1.0, dims)]
+
+
+@dataclasses.dataclass(frozen=True)
+class OneByOne(Wavefront):
+  """A pass a position, row by row."""
+
+  def passes(
+    self, height: int, width: int, canvas: tuple[int, int] | None = None
+  ) -> list[Pass]:
+    """See `Order`."""
+    del canvas
+    places = np.indices((height, width), np.int32).reshape(2, -1, 1)
+    return [
+      Pass(0, self.bounds(0), rows, columns, 1, 1.0, (height, width))
+      for rows, columns in zip(*places, strict=True)
+    ]
+
+
+class Blind(Wavefronts):
+  """The wavefronts' network where nothing decoded is seen: h alone."""
+
+  @property
+  def order(self) -> AllAtOnce:
+    """All positions at once."""
+    return AllAtOnce(self.channels)
 
   def parameters(self, h, y_hat, size=None):
     """Raw parameters from h."""
@@ -41,16 +69,10 @@ class Blind(Wavefronts):
 class SerialAttention(CausalAttention):
   """Causal attention coded as it was published: position after position."""
 
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list[Pass]:
-    """One pass a position, row by row."""
-    del canvas
-    places = np.indices((height, width), np.int32).reshape(2, -1, 1)
-    return [
-      Pass(0, self.bounds(0), rows, columns, 1, 1.0, (height, width))
-      for rows, columns in zip(*places, strict=True)
-    ]
+  @property
+  def order(self) -> OneByOne:
+    """Row by row."""
+    return OneByOne(self.channels, self.window)
 
 
 def split_channels(channels: int) -> tuple[int, ...]:

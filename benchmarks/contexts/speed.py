@@ -86,7 +86,7 @@ def measure(
     direction = Decoding(one, found)
     one.run(direction)
     direction.close(found.symbols_crc)
-    passes = len(codec.model.passes(*one.y_hat.shape[:2]))
+    passes = len(codec.programs.outline.order.passes(*one.y_hat.shape[:2]))
 
   _, alone = _least(walk, repeats)
   pixels = image.shape[0] * image.shape[1]

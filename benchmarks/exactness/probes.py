@@ -65,9 +65,8 @@ def make_noisy(codec: Codec) -> Codec:
   params = codec.weights.params
   prior = dict(params.get("prior", {}))
   prior.update(amount=np.zeros(()), seed=np.zeros(()))
-  noisy.programs = Programs(
-    codec.model.clone(prior=NoisyPrior(**fields)), {**params, "prior": prior}
-  )
+  model = codec.model.clone(prior=NoisyPrior(**fields))
+  noisy.programs = Programs(lambda: model, {**params, "prior": prior})
   return noisy
 
 
@@ -134,7 +133,7 @@ def make_walk(
 ) -> Walk:
   """A walk of a codec's, with programs that need not be its own."""
   z_tables, y_tables = codec.weights.z_tables, tables.load_tables()
-  return Walk(codec.model, programs, z_tables, y_tables, size, rounded=rounded)
+  return Walk(programs, z_tables, y_tables, size, rounded=rounded)
 
 
 def read_symbols(codec: Codec, data: bytes) -> Symbols:
@@ -167,7 +166,7 @@ class Probe(Programs):
 
   def __init__(self, codec: Codec, precision: str, *, observe: bool = True):
     """Takes a codec and "float64" or "float32"."""
-    super().__init__(codec.model, codec.weights.params)
+    super().__init__(lambda: codec.model, codec.weights.params)
     self._dtype = np.dtype(precision)
     self._precise = jax.tree.map(
       lambda x: np.asarray(x, self._dtype), self.entropy_params

@@ -19,6 +19,9 @@ import numpy as np
 from roijax.coding.coder import Model, models, queue
 from roijax.errors import BitstreamError
 
+FOREGROUND, BACKGROUND = "foreground", "background"
+"""Masks that are the same everywhere, which files need not carry."""
+
 NEIGHBOURS = (
   (0, -1),
   (-1, -1),

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from roijax.coding.passes import Wavefront
 from roijax.layers.swin import relative_indexes
-from roijax.layers.wavefront import InWavefronts, causal_offsets
+from roijax.layers.wavefront import causal_offsets
 
 _INIT = nn.initializers.truncated_normal(0.02)
 
@@ -174,7 +175,7 @@ class NeighbourAttention(nn.Module):
     return self.out(x)
 
 
-class CausalAttention(InWavefronts, nn.Module):
+class CausalAttention(nn.Module):
   """Raw prior parameters from h and what is decoded of y_hat.
 
   Attributes:
@@ -190,6 +191,11 @@ class CausalAttention(InWavefronts, nn.Module):
   hidden: tuple[int, int]
   heads: int = 16
   window: int = 5
+
+  @property
+  def order(self) -> Wavefront:
+    """The order of coding."""
+    return Wavefront(self.channels, self.window)
 
   def setup(self):
     """Declares the layers."""

@@ -12,105 +12,19 @@ Sources: He et al. 2021 (arXiv 2103.15306), ELIC (arXiv 2203.10886), reduced:
 one hidden layer reads all three contexts, for both passes.
 """
 
-import math
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from roijax.coding.passes import Checkerboard
 from roijax.layers.neighbours import NeighbourDense
 
 NEAR = tuple((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1))
 CROSS = tuple((r, c) for r in range(-2, 3) for c in range(-2, 3) if (r + c) % 2)
 
 
-class Pass(NamedTuple):
-  """The latents that are coded together.
-
-  Attributes:
-    group: which slice, the argument of `parameters_at`.
-    channels: its channels, as (start, stop).
-    rows: of the positions, padded by repeating to a size fixed by the canvas.
-    columns: likewise.
-    count: how many positions are real.
-    local: 1.0 where the group's earlier passes are to be read, else 0.0.
-    size: rows and columns of the latent, at the upper left of its canvas.
-  """
-
-  group: int
-  channels: tuple[int, int]
-  rows: np.ndarray
-  columns: np.ndarray
-  count: int
-  local: float
-  size: tuple[int, int]
-
-
-class InCheckerboard:
-  """The order of coding in slices, each in two passes.
-
-  Attributes:
-    slices: channels of each slice; they sum to M.
-  """
-
-  slices: tuple[int, ...]
-
-  READS_FAR_BACK = False
-
-  def span(self, number: int) -> tuple[int, int]:
-    """First channel of a slice, and the one behind its last."""
-    start = sum(self.slices[:number])
-    return start, start + self.slices[number]
-
-  def bounds(self, group: int) -> tuple[int, int]:
-    """First channel of what a group codes, and the one behind its last."""
-    return self.span(group)
-
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list[Pass]:
-    """The order of coding for a latent of `height` by `width`.
-
-    Args:
-      height: of the latent, which lies at the upper left of a canvas.
-      width: likewise.
-      canvas: its size, `height` by `width` by default; it alone decides how
-        long the lists of positions are.
-    """
-    rows, columns = np.indices((height, width)).reshape(2, -1)
-    parity = (rows + columns) % 2
-    size = -(-math.prod(canvas or (height, width)) // 2)
-    order = []
-    for number in range(len(self.slices)):
-      for local, chosen in enumerate((parity == 1, parity == 0)):
-        count = int(chosen.sum())
-        if count == 0:
-          continue
-        order.append(
-          Pass(
-            number,
-            self.span(number),
-            np.resize(rows[chosen], size).astype(np.int32),
-            np.resize(columns[chosen], size).astype(np.int32),
-            count,
-            float(local),
-            (height, width),
-          )
-        )
-    return order
-
-  def order(self, height: int, width: int) -> np.ndarray:
-    """The number of the pass that codes each latent, int32 [H, W, M]."""
-    numbers = np.empty((height, width, sum(self.slices)), np.int32)
-    for i, one in enumerate(self.passes(height, width)):
-      rows, columns = one.rows[: one.count], one.columns[: one.count]
-      numbers[rows, columns, slice(*one.channels)] = i
-    return numbers
-
-
-class CheckerboardSlices(InCheckerboard, nn.Module):
+class CheckerboardSlices(nn.Module):
   """Raw prior parameters from h and what is decoded of y_hat.
 
   Attributes:
@@ -122,6 +36,11 @@ class CheckerboardSlices(InCheckerboard, nn.Module):
   slices: tuple[int, ...]
   outputs: int
   hidden: int = 128
+
+  @property
+  def order(self) -> Checkerboard:
+    """The order of coding."""
+    return Checkerboard(self.slices)
 
   def setup(self):
     """Declares the layers of every slice."""
@@ -172,7 +91,7 @@ class CheckerboardSlices(InCheckerboard, nn.Module):
     local = jnp.asarray((rows + columns) % 2 == 0, h.dtype)[None, :, :, None]
     parts = []
     for group in range(len(self.slices)):
-      start, stop = self.span(group)
+      start, stop = self.order.span(group)
       hidden = self.from_h[group](h)
       hidden += local * self.from_anchors[group](y_hat[..., start:stop])
       if group:
@@ -202,7 +121,7 @@ class CheckerboardSlices(InCheckerboard, nn.Module):
       group: the pass's `group`; static.
     """
     del size
-    start, stop = self.span(group)
+    start, stop = self.order.span(group)
     hidden = self.from_h[group](h[0, rows, columns])
     anchors = self.from_anchors[group].at(y_hat[..., start:stop], rows, columns)
     hidden += local.astype(h.dtype) * anchors

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from roijax.layers.checkerboard import CROSS, InCheckerboard, Pass
+from roijax.coding.passes import Checkerboard
+from roijax.layers.checkerboard import CROSS
 from roijax.layers.linear_attention import SliceAttention, keep_inside
 from roijax.layers.neighbours import NeighbourDense
 
@@ -51,7 +52,7 @@ class ChannelContext(nn.Module):
     return x
 
 
-class LinearSlices(InCheckerboard, nn.Module):
+class LinearSlices(nn.Module):
   """Raw prior parameters from h and what is decoded of y_hat.
 
   Attributes:
@@ -66,6 +67,11 @@ class LinearSlices(InCheckerboard, nn.Module):
   outputs: int
   hidden: tuple[int, ...] = (192, 128, 320, 256, 128)
   heads: int = 2
+
+  @property
+  def order(self) -> Checkerboard:
+    """The order of coding; group 2 i + j is pass j of slice i."""
+    return Checkerboard(self.slices, group_each=True)
 
   def setup(self):
     """Declares the layers of every slice."""
@@ -89,19 +95,6 @@ class LinearSlices(InCheckerboard, nn.Module):
         kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "normal"),
       )
       for group in range(2 * len(self.slices))
-    ]
-
-  def bounds(self, group: int) -> tuple[int, int]:
-    """First channel of a group's slice, and the one behind its last."""
-    return self.span(group // 2)
-
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list[Pass]:
-    """See `InCheckerboard.passes`; group 2 i + j is pass j of slice i."""
-    return [
-      one._replace(group=2 * one.group + int(one.local))
-      for one in super().passes(height, width, canvas)
     ]
 
   def parameters(
@@ -165,18 +158,18 @@ class LinearSlices(InCheckerboard, nn.Module):
     """What both passes of a slice read, at every position."""
     if not number:
       return h
-    start, _ = self.span(number)
+    start, _ = self.order.span(number)
     context = self.from_slices[number - 1](y_hat[..., :start], inside)
     return jnp.concatenate([h, context], axis=-1)
 
   def _read_anchors(self, number, y_hat, anchors, inside):
     """What the second pass reads besides."""
-    own = y_hat[..., slice(*self.span(number))]
+    own = y_hat[..., slice(*self.order.span(number))]
     # From the positions of this pass, the taps reach anchors alone.
     near = self.from_anchors[number](own)
     if not number:
       return near
-    before = y_hat[..., slice(*self.span(number - 1))]
+    before = y_hat[..., slice(*self.order.span(number - 1))]
     far = self.from_all[number - 1](before, own, anchors, inside)
     return jnp.concatenate([near, far], axis=-1)
 

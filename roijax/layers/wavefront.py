@@ -15,13 +15,10 @@ Source: Minnen et al. 2018 (arXiv 1809.02736); one hidden layer joins h and
 the taps, as in `checkerboard`.
 """
 
-import math
-
 import flax.linen as nn
-import numpy as np
 from jaxtyping import Array, Float, Int
 
-from roijax.layers.checkerboard import Pass
+from roijax.coding.passes import Wavefront
 from roijax.layers.neighbours import NeighbourDense
 
 
@@ -39,75 +36,7 @@ def causal_offsets(window: int) -> tuple[tuple[int, int], ...]:
 BEFORE = causal_offsets(5)
 
 
-class InWavefronts:
-  """The order of coding of a context that reads `causal_offsets(window)`.
-
-  Attributes:
-    channels: of y (M), all coded at once.
-    window: side of the neighbourhood, odd.
-  """
-
-  channels: int
-  window: int = 5
-
-  # A hundred passes back: see `Flow.rounds_means`.
-  READS_FAR_BACK = True
-
-  def bounds(self, group: int) -> tuple[int, int]:
-    """First channel of the only group, 0, and the one behind its last."""
-    del group
-    return 0, self.channels
-
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list[Pass]:
-    """The order of coding for a latent of `height` by `width`.
-
-    Args:
-      height: of the latent, which lies at the upper left of a canvas.
-      width: likewise.
-      canvas: its size, `height` by `width` by default; it alone decides how
-        long the lists of positions are.
-    """
-    rows, columns = canvas or (height, width)
-    size = min(rows, math.ceil(columns / self._step))
-    fronts = self._number_fronts(height, width)
-    order = []
-    for number in range(int(fronts.max()) + 1):
-      rows, columns = np.nonzero(fronts == number)
-      order.append(
-        Pass(
-          0,
-          self.bounds(0),
-          np.resize(rows, size).astype(np.int32),
-          np.resize(columns, size).astype(np.int32),
-          rows.size,
-          1.0,
-          (height, width),
-        )
-      )
-    return order
-
-  def order(self, height: int, width: int) -> np.ndarray:
-    """The number of the pass that codes each latent, int32 [H, W, M]."""
-    fronts = self._number_fronts(height, width)[..., None]
-    return np.repeat(fronts, self.channels, axis=-1)
-
-  @property
-  def _step(self):
-    """How many passes a row lies behind the row above it."""
-    return self.window // 2 + 1
-
-  def _number_fronts(self, height, width):
-    """The pass of each position, int32 [H, W], without gaps."""
-    rows, columns = np.indices((height, width))
-    # A field less than a step wide has fronts without a position.
-    found, numbers = np.unique(columns + self._step * rows, return_inverse=True)
-    del found
-    return numbers.reshape(height, width).astype(np.int32)
-
-
-class Wavefronts(InWavefronts, nn.Module):
+class Wavefronts(nn.Module):
   """Raw prior parameters from h and what is decoded of y_hat.
 
   Attributes:
@@ -119,6 +48,11 @@ class Wavefronts(InWavefronts, nn.Module):
   channels: int
   outputs: int
   hidden: int = 128
+
+  @property
+  def order(self) -> Wavefront:
+    """The order of coding."""
+    return Wavefront(self.channels)
 
   def setup(self):
     """Declares the layers."""

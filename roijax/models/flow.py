@@ -20,15 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from roijax.coding.passes import Order
 from roijax.entropy.factorized import FactorizedPrior
 from roijax.entropy.grid import select_tables
 from roijax.entropy.priors import Parameters, Prior
 from roijax.layers.gain import Gain
 from roijax.ops.quantize import add_noise, round_centred, round_ste
 from roijax.ops.resample import average_pool, threshold_cells
-
-FOREGROUND, BACKGROUND = "foreground", "background"
-"""A mask that is the same everywhere."""
 
 Mask = Float[Array, "B p q 1"] | str | None
 
@@ -198,28 +196,10 @@ class Flow(nn.Module):
     raw = self.context.parameters(h, self._normalised(y_hat), size)
     return self.prior.split(raw, self._unit())
 
-  def passes(
-    self, height: int, width: int, canvas: tuple[int, int] | None = None
-  ) -> list:
-    """The order in which a latent of `height` by `width` is coded.
-
-    Args:
-      height: of the latent, which lies at the upper left of a canvas.
-      width: likewise.
-      canvas: its size, `height` by `width` by default; lists of positions
-        are as long as the canvas asks, so that one program serves all that
-        lies in it.
-    """
-    return self.context.passes(height, width, canvas)
-
   @property
-  def rounds_means(self) -> bool:
-    """Whether means are rounded to a grid when files are written.
-
-    What two machines round otherwise grows from pass to pass in a context that
-    reads many passes back; on a grid it is gone in the next.
-    """
-    return self.context.READS_FAR_BACK
+  def order(self) -> Order:
+    """The order in which latents are coded."""
+    return self.context.order
 
   def tables_at(
     self,
@@ -239,7 +219,7 @@ class Flow(nn.Module):
     raw = self.context.parameters_at(
       h, self._normalised(y_hat), rows, columns, local, size, group
     )
-    channels = slice(*self.context.bounds(group))
+    channels = slice(*self.context.order.bounds(group))
     found = self.prior.split(raw, unit[channels], channels)
     indexes, close = select_tables(found.scale, found.shape)
     return found.mean, indexes, close

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from roijax.layers.gating import GatedAnalysis
-from roijax.models.flow import FOREGROUND, Flow, Layers, Mask
+from roijax.models.flow import Flow, Layers, Mask
 from roijax.models.ggm import RegionalSynthesis, build_ggm
 from roijax.ops.resample import depth_to_space, upsample_bilinear
 

@@ -3,16 +3,18 @@
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roijax.errors import ConfigError
-from roijax.models.flow import Flow
+
+if TYPE_CHECKING:
+  from roijax.models.flow import Flow
 
 SYSTEMS = ("custom", "ggm", "implicit", "swin", "tlic")
 """Modules of this package, each with its builder."""
 
 
-def _find_builder(system: str) -> Callable[..., Flow]:
+def _find_builder(system: str) -> "Callable[..., Flow]":
   # Imported when it is asked for: a command needs one of the five.
   module = importlib.import_module(f"roijax.models.{system}")
   return getattr(module, f"build_{system}")
@@ -27,7 +29,7 @@ def _plain(value):
   return value
 
 
-def build_model(system: str, arguments: Any) -> Flow:
+def build_model(system: str, arguments: Any) -> "Flow":
   """Builds a system from its configuration.
 
   Args:

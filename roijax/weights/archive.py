@@ -257,7 +257,8 @@ def parse_file(data: bytes, name: str) -> Contents:
   Raises:
     CheckpointError: damaged, or something else.
   """
-  with _telling(name), _open(data) as file:
+  with _telling(name):
+    file = _open(data)
     config = _config(file)
     halves = _arrays(file, "weights/")
     return Contents(
@@ -279,7 +280,8 @@ def read_identity(path: str | os.PathLike) -> Identity:
     CheckpointError: missing, unreadable or damaged.
   """
   path = find_file(path)
-  with _telling(str(path)), _open(read_bytes(path)) as file:
+  with _telling(str(path)):
+    file = _open(read_bytes(path))
     return Identity(_config(file)["system"], _fingerprint(file))
 
 
@@ -295,7 +297,8 @@ def read_bytes(path: pathlib.Path) -> bytes:
     raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _open(data: bytes) -> np.lib.npyio.NpzFile:
+def _open(data: bytes) -> dict[str, np.ndarray]:
+  """All arrays of a file, each read once."""
   file = np.load(io.BytesIO(data), allow_pickle=False)
   if not isinstance(file, np.lib.npyio.NpzFile):
     raise ValueError("one array is no archive of them")
@@ -303,7 +306,8 @@ def _open(data: bytes) -> np.lib.npyio.NpzFile:
   for name in file.files:
     if name != "config" and not name.startswith(("weights/", "tables/")):
       raise ValueError(f"{name} has no place here")
-  return file
+  with file:
+    return {name: file[name] for name in file.files}
 
 
 @contextlib.contextmanager
@@ -337,7 +341,7 @@ def _config(file) -> dict:
 
 def _arrays(file, prefix: str) -> dict[str, np.ndarray]:
   return {
-    name.removeprefix(prefix): file[name]
-    for name in file.files
+    name.removeprefix(prefix): array
+    for name, array in file.items()
     if name.startswith(prefix)
   }
