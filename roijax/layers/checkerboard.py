@@ -123,8 +123,17 @@ class CheckerboardSlices(nn.Module):
     del size
     start, stop = self.order.span(group)
     hidden = self.from_h[group](h[0, rows, columns])
-    anchors = self.from_anchors[group].at(y_hat[..., start:stop], rows, columns)
-    hidden += local.astype(h.dtype) * anchors
+
+    def read(context, own):
+      return context.from_anchors[group].at(own, rows, columns)
+
+    # A quarter of the work, which the first of two passes does not need.
+    hidden += nn.cond(
+      local > 0,
+      read,
+      lambda _, own: jnp.zeros_like(hidden),
+      *(self, y_hat[..., start:stop]),
+    )
     if group:
       hidden += self.from_slices[group - 1].at(
         y_hat[..., :start], rows, columns

@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from roijax.coding.mask import FOREGROUND
 from roijax.layers.gating import GatedAnalysis
 from roijax.models.flow import Flow, Layers, Mask
 from roijax.models.ggm import RegionalSynthesis, build_ggm

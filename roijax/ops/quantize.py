@@ -9,8 +9,8 @@ _EDGE = 1e-3
 
 
 def add_noise(
-  x: Float[Array, "B *rest"], keys: Key[Array, " B"]
-) -> Float[Array, "B *rest"]:
+  x: Float[Array, " B *rest"], keys: Key[Array, " B"]
+) -> Float[Array, " B *rest"]:
   """Adds uniform noise in [-1/2, 1/2), one key a sample.
 
   Noise stands for rounding when a rate is to be differentiated. A key a

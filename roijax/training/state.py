@@ -51,8 +51,8 @@ def make_state(
 
 
 def sample_keys(
-  key: Key[Array, ""], step: Int[Array, ""], index: Int[Array, "B"]
-) -> Key[Array, "B"]:
+  key: Key[Array, ""], step: Int[Array, ""], index: Int[Array, " B"]
+) -> Key[Array, " B"]:
   """Gives every sample of every step its own key.
 
   A sample's key depends on the run's key, the step and the sample's row in

@@ -287,7 +287,7 @@ def make_train_step(
 
 def find_nonfinite(
   gradients: Params, params: Params, loss: Any
-) -> Bool[Array, "flags"]:
+) -> Bool[Array, " flags"]:
   """Flags what is not finite, for `describe_nonfinite`."""
   leaves = [*jax.tree.leaves(gradients), *jax.tree.leaves(params), loss]
   return jnp.stack([~jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
