@@ -53,6 +53,9 @@ def _latent(channels: int, slices: tuple[int, ...]) -> dict[str, Any]:
 
 NARROW = _latent(160, (16, 32, 48, 64))
 
+# Eight as before, which end at half the trade-off.
+LOWER_RATES = (0.0018, 0.0031, 0.0055, 0.0096, 0.0168, 0.0294, 0.0514, 0.09)
+
 ARMS: dict[str, Arm] = {
   BASE: Arm("seed"),
   "another seed": Arm("seed", seed=1),
@@ -99,6 +102,7 @@ ARMS: dict[str, Arm] = {
     },
   ),
   "background 1 in 3 of 10": Arm("loss", {"loss.background_extremes": 0.3}),
+  "rates 0.0018 to 0.09": Arm("loss", {"model.lmbdas": LOWER_RATES}),
   "blocks 0-2-1": Arm(
     "trunk", {"model.trunk": _patchify((64, 128), (0, 2, 1))}
   ),
