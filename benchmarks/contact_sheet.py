@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
-from rich.console import Console
 
 from roijax.cli import exit_code
 from roijax.codec import Codec
@@ -43,13 +42,13 @@ class Cell(NamedTuple):
     name: of the photo.
     bpp: of the file.
     psnr: in dB.
-    decoded: uint8 [H, W, 3].
+    picture: what came back, small.
   """
 
   name: str
   bpp: float
   psnr: float
-  decoded: np.ndarray
+  picture: Image.Image
 
 
 def _picture(draw) -> np.ndarray:
@@ -90,6 +89,13 @@ def draw_pictures() -> dict[str, np.ndarray]:
   }
 
 
+def shrink(image: np.ndarray) -> Image.Image:
+  """A thumbnail."""
+  picture = Image.fromarray(image)
+  picture.thumbnail(THUMBNAIL)
+  return picture
+
+
 def draw_sheet(cells: Sequence[Cell], columns: int) -> Image.Image:
   """A sheet of decoded pictures, the lowest PSNR first."""
   width, height = THUMBNAIL[0] + GAP, THUMBNAIL[1] + CAPTION + GAP
@@ -98,9 +104,7 @@ def draw_sheet(cells: Sequence[Cell], columns: int) -> Image.Image:
   pen = ImageDraw.Draw(sheet)
   for number, cell in enumerate(sorted(cells, key=lambda cell: cell.psnr)):
     left, top = number % columns * width, number // columns * height
-    picture = Image.fromarray(cell.decoded)
-    picture.thumbnail(THUMBNAIL)
-    sheet.paste(picture, (left, top + CAPTION))
+    sheet.paste(cell.picture, (left, top + CAPTION))
     caption = f"{cell.name[-20:]}  {cell.bpp:.2f} bpp  {cell.psnr:.1f} dB"
     pen.text((left, top), caption, fill="white")
   return sheet
@@ -122,7 +126,7 @@ def code(codec: Codec, photo: Photo, quality: float) -> Cell:
   data = codec.compress(image, photo["roi"], quality=quality)
   decoded = codec.decompress(data)
   bpp = 8 * len(data) / (image.shape[0] * image.shape[1])
-  return Cell(photo["name"], bpp, psnr(image, decoded), decoded)
+  return Cell(photo["name"], bpp, psnr(image, decoded), shrink(decoded))
 
 
 def main() -> int:
@@ -143,7 +147,11 @@ def main() -> int:
   qualities = [float(part) for part in arguments.qualities.split(",")]
   sheets: dict[float, list[Cell]] = {quality: [] for quality in qualities}
   photos = open_photos(arguments.photos, arguments.data_dir)
-  count = min(len(photos), arguments.limit or len(photos))
+  count = len(photos)
+  if arguments.limit is not None:
+    count = min(count, arguments.limit)
+  if count < 1:
+    raise ConfigError(f"no photos to draw of {arguments.photos}")
   with PhotoProgress(count) as progress:
     for number in range(count):
       photo = photos[number]
@@ -152,8 +160,6 @@ def main() -> int:
       for quality, cells in sheets.items():
         cells.append(code(codec, photo, quality))
       progress(photo["name"])
-  if not count:
-    raise ConfigError(f"no photos in {arguments.photos}")
   arguments.out.mkdir(parents=True, exist_ok=True)
   for quality, cells in sheets.items():
     stream = io.BytesIO()
@@ -161,7 +167,7 @@ def main() -> int:
     path = arguments.out / f"quality-{quality:g}.png"
     write_whole(path, stream.getvalue())
     worst = min(cells, key=lambda cell: cell.psnr)
-    Console().print(f"{path}: worst {worst.psnr:.1f} dB, {worst.name}")
+    print(f"{path}: worst {worst.psnr:.1f} dB, {worst.name}")
   return 0
 
 

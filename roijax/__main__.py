@@ -7,8 +7,8 @@ object, which takes a third of a second and serves nobody. The handler that is
 registered first runs last, so this stands in front of all other imports.
 
 While modules are imported, hundreds of thousands of objects are made that all
-stay; looking for garbage among them each time 700 are new takes a tenth of a
-second. Here it is looked for when 100,000 are.
+stay; looking for garbage among them each time some hundred are new takes a
+tenth of a second. A command looks for it when 100,000 are.
 """
 
 import atexit

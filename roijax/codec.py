@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from roijax import checks, efforts, tiling
+from roijax import checks, efforts, refinement, tiling
 from roijax.coding import container, tables
 from roijax.coding.boxes import Box
 from roijax.errors import BitstreamError, CheckpointError, ConfigError
@@ -75,19 +75,19 @@ class Codec:
 
   Attributes:
     weights: what it was made of.
-    programs: its methods, compiled.
+    programs: the flow's methods, compiled.
     lmbdas: the trade-off of each rate.
   """
 
   def __init__(self, weights: Weights, executables: Executables | None = None):
     """Takes loaded weights; `Codec.load` reads a file."""
     self.weights = weights
-    self.lmbdas = tuple(weights.model["lmbdas"])
     self.programs = Programs(
       functools.partial(build_model, weights.system, weights.model),
       weights.params,
       executables,
     )
+    self.lmbdas = tuple(weights.model["lmbdas"])
     self._y_tables = tables.load_tables()
 
   @classmethod
@@ -237,8 +237,6 @@ class Codec:
     mask = walk.write_mask(roi)
     z = None
     if steps:
-      from roijax import refinement
-
       y, z = refinement.refine(
         self.programs,
         image,

@@ -4,7 +4,8 @@ JAX's own compilation cache spares the compiler, not the tracing and lowering
 in front of it, which is most of a short command. An executable stored whole
 is loaded in a few hundredths of a second. It fits one kind of machine, one
 version of jaxlib and one state of this package's code alone; its name is a
-digest of all of these, and anything that does not load is made again.
+digest of all of these, and anything that does not load is made again. Small
+values that follow from the model (`programs.Outline`) are kept likewise.
 
 The folder is the user's own: like any cache of programs, it must not be
 writable by others.
@@ -100,7 +101,7 @@ class Executables:
     )
 
   def get_value(self, name: str, make: Callable[[], Any]) -> Any:
-    """A value that follows from the model and the package's code alone.
+    """A value that follows from the model and the code in `_TRACED` alone.
 
     Args:
       name: tells values of one model apart.
@@ -167,7 +168,14 @@ def _write(path: pathlib.Path, value: Any) -> None:
   try:
     write_whole(path, pickle.dumps(value))
     path.chmod(0o600)
-  except (RoijaxError, OSError, ValueError, TypeError, pickle.PickleError):
+  except (
+    RoijaxError,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    pickle.PickleError,
+  ):
     return  # A folder that cannot be written to costs time, nothing else.
 
 
@@ -187,6 +195,11 @@ def _load(path: pathlib.Path) -> Callable | None:
 def _store(path: pathlib.Path, compiled: Any) -> None:
   try:
     stored = serialize_executable.serialize(compiled)
-  except (ValueError, TypeError):
+  except (
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    pickle.PickleError,
+  ):
     return  # Not every backend can; then programs are compiled each time.
   _write(path, stored)

@@ -114,7 +114,7 @@ class Programs:
     params: dict,
     executables: Executables | None = None,
   ):
-    """Takes a flow and its float32 parameters.
+    """Takes what makes a flow, and the flow's float32 parameters.
 
     Args:
       build: makes the flow; called when it is first needed.
@@ -178,7 +178,10 @@ class Programs:
 
   @functools.cache  # noqa: B019 - as `_program`.
   def _compile(self, function: Callable) -> Callable:
-    return jax.jit(functools.partial(function, self.flow))
+    def run(*arguments):
+      return function(self.flow, *arguments)
+
+    return jax.jit(run)
 
   def _select(self, method, arguments, *static):
     with _on_host():
@@ -200,10 +203,10 @@ class Programs:
     arguments = arguments if mask is None else (*arguments, mask)
     return self._call("synthesise", (), arguments)
 
-  def expect(self, h, y_hat, size: tuple[int, int]) -> np.ndarray:
-    """What the prior expects of y, all at once, in float32."""
+  def means(self, h, y_hat, size: tuple[int, int]) -> np.ndarray:
+    """`Flow.means` of float32 arrays."""
     sides = np.asarray(size, np.int32)
-    return self._run("parameters", h, y_hat, sides).mean
+    return self._run("means", h, y_hat, sides)
 
   def estimate_bits(
     self, z_hat, y_hat, size: tuple[int, int]
@@ -220,7 +223,7 @@ class Programs:
   def tables_at(
     self, h, y_hat, one
   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`Flow.tables_at` in float64, for one of `Flow.passes`.
+    """`Flow.tables_at` in float64, for one pass of `Flow.order`.
 
     Args:
       h: float64 [1, h, w, D].

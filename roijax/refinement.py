@@ -279,7 +279,7 @@ class _Photo:
     size = np.asarray(own.shape[:2], np.int32)
     zeros = jax.tree.map(np.zeros_like, latents)
     guess = self._guess(z, group)
-    mean = self.programs.expect(guess, latents.y, size)
+    mean = self.programs.means(guess, latents.y, size)
     state = State(latents, mean, zeros, zeros)
     rim = self.programs.outline.halo if halo else 0
     return state, self._scene(y, h, group, size, canvas, rim)

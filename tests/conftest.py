@@ -9,7 +9,7 @@ import pathlib
 import tempfile
 
 # Compiling is most of what the tests do, and optimising a third of compiling.
-# Files made by optimised programs (tests/goldens) decode all the same.
+# Files made by optimised programs (tests/golden) decode all the same.
 os.environ.setdefault(
   "XLA_FLAGS",
   "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",

@@ -16,6 +16,7 @@ from smoke_model import (
 
 from benchmarks.exactness import noise
 from roijax.codec import Codec
+from roijax.coding.passes import number_passes
 from roijax.layers.causal_attention import CausalAttention, NeighbourAttention
 from roijax.layers.wavefront import Wavefronts, causal_offsets
 from roijax.models.registry import build_model
@@ -180,7 +181,7 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
     p = _widen(params)
     at_once = functools.partial(CONTEXT.apply, method="parameters")
     whole = np.asarray(jax.jit(at_once)(p, h, y_hat))[0]
-    order = CONTEXT.order.number(height, width)
+    order = number_passes(CONTEXT.order, height, width)
 
     rest = jnp.float64(1), jnp.asarray([height, width]), 0
 
@@ -201,7 +202,7 @@ def test_every_pass_alone_equals_all_passes_at_once(params, height, width):
 def test_no_latent_reads_its_own_or_a_later_pass(parameters):
   h, y_hat = _make(5, 7)
   _, other = _make(5, 7, seed=1)
-  order = CONTEXT.order.number(5, 7)
+  order = number_passes(CONTEXT.order, 5, 7)
   whole = parameters(h, y_hat)
   for number in range(order.max() + 1):
     changed = jnp.where(order[None] < number, y_hat, other)
@@ -228,7 +229,7 @@ def test_a_position_reads_each_of_its_taps_and_nothing_else(parameters):
 @pytest.mark.parametrize("window", [3, 7])
 def test_every_window_has_its_wavefronts(window):
   context = CausalAttention(4, 2, (4, 4), heads=1, window=window)
-  order = context.order.number(6, 9)[..., 0]
+  order = number_passes(context.order, 6, 9)[..., 0]
   step = window // 2 + 1
   assert order.max() + 1 == 9 + step * 5
   for row, column in np.ndindex(6, 9):

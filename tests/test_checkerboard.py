@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from smoke_model import draw_params
 
+from roijax.coding.passes import number_passes
 from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.layers.linear_slices import LinearSlices
 
@@ -80,7 +81,7 @@ def test_every_pass_alone_equals_all_passes_at_once(case, height, width):
   h = _on_canvas(h, beyond=9.0)
   size = np.asarray((height, width))
   whole = case.parameters(h, _on_canvas(y_hat), size)
-  order = case.context.order.number(height, width)
+  order = number_passes(case.context.order, height, width)
   passes = case.context.order.passes(height, width, CANVAS)
   for number, one in enumerate(passes):
     decoded = _on_canvas(np.where(order[None] < number, y_hat, 0))
@@ -110,7 +111,7 @@ def test_the_canvas_around_a_latent_is_not_read(case, height, width):
 def test_no_latent_reads_its_own_or_a_later_pass(case):
   h, y_hat = _make(5, 7)
   _, other = _make(5, 7, seed=1)
-  order = case.context.order.number(5, 7)
+  order = number_passes(case.context.order, 5, 7)
   whole = case.parameters(h, y_hat)
   for number in range(order.max() + 1):
     changed = np.where(order[None] < number, y_hat, other)
@@ -122,7 +123,7 @@ def test_no_latent_reads_its_own_or_a_later_pass(case):
 
 def test_every_pass_but_the_first_reads_what_came_before(case):
   h, y_hat = _make(5, 7)
-  order = case.context.order.number(5, 7)
+  order = number_passes(case.context.order, 5, 7)
   whole = case.parameters(h, y_hat)
   for number in range(1, order.max() + 1):
     changed = np.where(order[None] == number - 1, y_hat + 5, y_hat)
@@ -135,7 +136,7 @@ def test_every_pass_but_the_first_reads_what_came_before(case):
 def test_the_passes_code_every_latent_once(kind, height, width):
   context = CONTEXTS[kind]
   seen = np.zeros((height, width, CHANNELS), int)
-  order = context.order.number(height, width)
+  order = number_passes(context.order, height, width)
   sizes = set()
   for number, one in enumerate(context.order.passes(height, width)):
     sizes.add(one.rows.size)

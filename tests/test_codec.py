@@ -213,7 +213,8 @@ def test_the_list_of_close_calls_is_obeyed(
   assert encoded.boundary > 20
   expected = smoke_codec.decompress(encoded.data)
   contrary = _copy(smoke_codec)
-  contrary.programs = _Contrary(lambda: contrary.model, contrary.weights.params)
+  model = contrary.model
+  contrary.programs = _Contrary(lambda: model, contrary.weights.params)
   np.testing.assert_array_equal(contrary.decompress(encoded.data), expected)
   # Without the list it cannot be decoded, and that is told.
   with pytest.raises(BitstreamError):

@@ -1,14 +1,23 @@
 """What `benchmarks.contact_sheet` draws."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks import contact_sheet
-from benchmarks.contact_sheet import CAPTION, GAP, THUMBNAIL, Cell, draw_sheet
+from benchmarks.contact_sheet import (
+  CAPTION,
+  GAP,
+  THUMBNAIL,
+  Cell,
+  draw_sheet,
+  shrink,
+)
+from roijax.errors import ConfigError
 
 
 def _flat(colour):
-  return np.full((90, 120, 3), colour, np.uint8)
+  return shrink(np.full((90, 120, 3), colour, np.uint8))
 
 
 def test_the_worst_photo_comes_first_and_rows_are_filled():
@@ -30,7 +39,7 @@ def test_the_worst_photo_comes_first_and_rows_are_filled():
 
 def test_a_large_photo_is_made_small_and_keeps_its_shape():
   wide = np.full((300, 1200, 3), 255, np.uint8)
-  sheet = np.asarray(draw_sheet([Cell("", 1.0, 30.0, wide)], columns=1))
+  sheet = np.asarray(draw_sheet([Cell("", 1.0, 30.0, shrink(wide))], columns=1))
   picture = sheet[CAPTION:].min(axis=-1) == 255
   assert picture.sum() == THUMBNAIL[0] * THUMBNAIL[0] // 4
 
@@ -54,3 +63,10 @@ def test_the_command_draws_a_sheet_for_each_quality(
       THUMBNAIL[1] + CAPTION + GAP,
     )
   assert "worst" in capsys.readouterr().out
+
+
+def test_nothing_to_draw_is_told(smoke_path, monkeypatch):
+  arguments = f"--photos=drawn --checkpoint={smoke_path} --limit=0"
+  monkeypatch.setattr("sys.argv", ["contact_sheet", *arguments.split()])
+  with pytest.raises(ConfigError, match="no photos"):
+    contact_sheet.main()

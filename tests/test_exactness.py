@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from smoke_model import make_params, read_photo
 
+from benchmarks.contexts import arms, speed
 from benchmarks.exactness import drift, machines, noise, probes
 from roijax.codec import Codec
 from roijax.coding import container, tables
@@ -252,3 +253,20 @@ def test_noise_is_told_on_a_gpu_as_on_a_cpu(codecs, photo):
   probes.set_noise(noisy, 0.05, seed=0)
   with pytest.raises(BitstreamError):
     noisy.decompress(data)
+
+
+@pytest.mark.parametrize(
+  ("kind", "passes"), [(arms.Blind, 1), (arms.SerialAttention, 16)]
+)
+def test_the_benchmarks_contexts_code_photos(smoke, smoke_codec, kind, passes):
+  # Parts of `benchmarks.contexts`, which no other test runs.
+  channels = smoke_codec.model.latent_channels
+  outputs = smoke_codec.model.prior.outputs
+  widths = {"hidden": (8, 8), "heads": 2} if passes > 1 else {"hidden": 8}
+  context = kind(channels, outputs, **widths)
+  model = smoke_codec.model.clone(context=context)
+  params = {**smoke.params, "context": make_params(model)["context"]}
+  codec = speed.swap_context(smoke_codec.weights, context, params)
+  photo = read_photo(64, 64)
+  assert codec.decompress(codec.compress(photo)).shape == photo.shape
+  assert len(codec.programs.outline.order.passes(4, 4)) == passes

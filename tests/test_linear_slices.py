@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from smoke_model import draw_params
 
+from roijax.coding.passes import number_passes
 from roijax.layers.linear_attention import attend_linearly
 from roijax.layers.linear_slices import LinearSlices
 from roijax.models.contexts import build_context
@@ -66,7 +67,7 @@ def test_an_anchor_is_read_everywhere_by_its_slice_s_second_pass(params):
   h, y = _make(3, 24)
   run = jax.jit(functools.partial(CONTEXT.apply, method="parameters"))
   whole = np.asarray(run(params, h, y))[0]
-  order = CONTEXT.order.number(3, 24)
+  order = number_passes(CONTEXT.order, 3, 24)
 
   def moved(channel):
     found = np.asarray(run(params, h, y.at[0, 0, 1, channel].add(20)))[0]

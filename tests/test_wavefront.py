@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from smoke_model import load_config_file, stir
 
+from roijax.coding.passes import number_passes
 from roijax.layers.wavefront import BEFORE, Wavefronts
 from roijax.models.registry import build_model
 
@@ -42,7 +43,7 @@ def test_the_taps_are_the_twelve_before_in_raster_order():
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_every_tap_lies_in_an_earlier_pass(height, width):
-  order = CONTEXT.order.number(height, width)[..., 0]
+  order = number_passes(CONTEXT.order, height, width)[..., 0]
   for row, column in np.ndindex(height, width):
     for down, right in BEFORE:
       there = row + down, column + right
@@ -63,7 +64,7 @@ def test_the_passes_are_as_many_and_as_long_as_stated(size):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_the_passes_code_every_latent_once(height, width):
   seen = np.zeros((height, width, CHANNELS), int)
-  order = CONTEXT.order.number(height, width)
+  order = number_passes(CONTEXT.order, height, width)
   for number, one in enumerate(CONTEXT.order.passes(height, width)):
     assert one.count > 0
     rows, columns = one.rows[: one.count], one.columns[: one.count]
@@ -87,7 +88,7 @@ def test_every_pass_alone_equals_all_passes_at_once(
 ):
   h, y_hat = _make(height, width)
   whole = parameters(h, y_hat)
-  order = CONTEXT.order.number(height, width)
+  order = number_passes(CONTEXT.order, height, width)
 
   rest = jnp.float32(1), jnp.asarray([height, width]), 0
 
@@ -107,7 +108,7 @@ def test_every_pass_alone_equals_all_passes_at_once(
 def test_no_latent_reads_its_own_or_a_later_pass(parameters):
   h, y_hat = _make(5, 7)
   _, other = _make(5, 7, seed=1)
-  order = CONTEXT.order.number(5, 7)
+  order = number_passes(CONTEXT.order, 5, 7)
   whole = parameters(h, y_hat)
   for number in range(order.max() + 1):
     changed = np.where(order[None] < number, y_hat, other)

@@ -34,6 +34,7 @@ def _save(tmp_path):
   ("changes", "words"),
   [
     ({"model": {"hologram": 3}}, "hologram.*newer roijax"),
+    ({"model": {"lmbdas": 3}}, "newer roijax"),
     ({"system": "mbt"}, "unknown system 'mbt'.*newer roijax"),
   ],
 )

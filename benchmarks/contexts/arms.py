@@ -17,7 +17,9 @@ WIDTH = 128
 
 @dataclasses.dataclass(frozen=True)
 class AllAtOnce(Wavefront):
-  """One pass."""
+  """One pass, of which no other reads."""
+
+  reads_far_back = False
 
   def passes(
     self, height: int, width: int, canvas: tuple[int, int] | None = None

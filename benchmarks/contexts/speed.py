@@ -51,8 +51,8 @@ def swap_context(
     params: all of the codec's, the context's replaced.
   """
   codec = Codec(weights)
-  codec.model = codec.model.clone(context=context)
-  codec.programs = Programs(codec.model, jax.device_get(params))
+  model = codec.model.clone(context=context)
+  codec.programs = Programs(lambda: model, jax.device_get(params))
   return codec
 
 

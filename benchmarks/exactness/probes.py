@@ -166,7 +166,8 @@ class Probe(Programs):
 
   def __init__(self, codec: Codec, precision: str, *, observe: bool = True):
     """Takes a codec and "float64" or "float32"."""
-    super().__init__(lambda: codec.model, codec.weights.params)
+    model = codec.model
+    super().__init__(lambda: model, codec.weights.params)
     self._dtype = np.dtype(precision)
     self._precise = jax.tree.map(
       lambda x: np.asarray(x, self._dtype), self.entropy_params

@@ -53,7 +53,7 @@ def _latent(channels: int, slices: tuple[int, ...]) -> dict[str, Any]:
 
 NARROW = _latent(160, (16, 32, 48, 64))
 
-# Eight as before, which end at half the trade-off.
+# Eight, as `recipe.LMBDAS`, with half its highest.
 LOWER_RATES = (0.0018, 0.0031, 0.0055, 0.0096, 0.0168, 0.0294, 0.0514, 0.09)
 
 ARMS: dict[str, Arm] = {

@@ -19,9 +19,6 @@ import numpy as np
 from roijax.coding.coder import Model, models, queue
 from roijax.errors import BitstreamError
 
-FOREGROUND, BACKGROUND = "foreground", "background"
-"""Masks that are the same everywhere, which files need not carry."""
-
 NEIGHBOURS = (
   (0, -1),
   (-1, -1),
@@ -59,6 +56,10 @@ TOTAL = 1 << 12
 """Odds are multiples of 1 / 4096."""
 
 NOTHING, EVERYTHING = b"\x00", b"\x01"
+"""A file's codes for masks that are the same everywhere."""
+
+FOREGROUND, BACKGROUND = "foreground", "background"
+"""What synthesis is told of a mask that is the same all over its window."""
 _REACH = 2
 
 

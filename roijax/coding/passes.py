@@ -72,9 +72,16 @@ class Order(Protocol):
     """
     ...
 
-  def number(self, height: int, width: int) -> np.ndarray:
-    """The number of the pass that codes each latent, int32 [H, W, M]."""
-    ...
+
+def number_passes(order: Order, height: int, width: int) -> np.ndarray:
+  """The number of the pass that codes each latent, int32 [H, W, M]."""
+  passes = order.passes(height, width)
+  channels = max(one.channels[1] for one in passes)
+  numbers = np.empty((height, width, channels), np.int32)
+  for i, one in enumerate(passes):
+    rows, columns = one.rows[: one.count], one.columns[: one.count]
+    numbers[rows, columns, slice(*one.channels)] = i
+  return numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,14 +134,6 @@ class Checkerboard:
         )
     return order
 
-  def number(self, height: int, width: int) -> np.ndarray:
-    """See `Order`."""
-    numbers = np.empty((height, width, sum(self.slices)), np.int32)
-    for i, one in enumerate(self.passes(height, width)):
-      rows, columns = one.rows[: one.count], one.columns[: one.count]
-      numbers[rows, columns, slice(*one.channels)] = i
-    return numbers
-
 
 @dataclasses.dataclass(frozen=True)
 class Wavefront:
@@ -180,11 +179,6 @@ class Wavefront:
         )
       )
     return order
-
-  def number(self, height: int, width: int) -> np.ndarray:
-    """See `Order`."""
-    fronts = self._number_fronts(height, width)[..., None]
-    return np.repeat(fronts, self.channels, axis=-1)
 
   @property
   def _step(self):

@@ -132,7 +132,8 @@ class CheckerboardSlices(nn.Module):
       local > 0,
       read,
       lambda _, own: jnp.zeros_like(hidden),
-      *(self, y_hat[..., start:stop]),
+      self,
+      y_hat[..., start:stop],
     )
     if group:
       hidden += self.from_slices[group - 1].at(

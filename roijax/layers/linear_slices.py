@@ -5,8 +5,8 @@
       pass 1  the others: the slice's anchors, 5x5 around, and everywhere, by
               linear attention that the slice before directs
 
-Each pass has a network of its own behind what it reads. Two passes a slice as
-in `checkerboard`, whose order this is.
+Each pass has a network of its own behind what it reads. Two passes a slice:
+the order is `coding.passes.Checkerboard`.
 
 "Everywhere" is all of the latent that is coded together: the photo, or a group
 of a large one, which decodes alone. Nothing beyond it is read, whatever the

@@ -196,6 +196,15 @@ class Flow(nn.Module):
     raw = self.context.parameters(h, self._normalised(y_hat), size)
     return self.prior.split(raw, self._unit())
 
+  def means(
+    self,
+    h: Float[Array, "B h w D"],
+    y_hat: Float[Array, "B h w M"],
+    size: Int[Array, "2"] | None = None,
+  ) -> Float[Array, "B h w M"]:
+    """What the prior expects of y; arguments as for `parameters`."""
+    return self.parameters(h, y_hat, size).mean
+
   @property
   def order(self) -> Order:
     """The order in which latents are coded."""
@@ -219,7 +228,7 @@ class Flow(nn.Module):
     raw = self.context.parameters_at(
       h, self._normalised(y_hat), rows, columns, local, size, group
     )
-    channels = slice(*self.context.order.bounds(group))
+    channels = slice(*self.order.bounds(group))
     found = self.prior.split(raw, unit[channels], channels)
     indexes, close = select_tables(found.scale, found.shape)
     return found.mean, indexes, close

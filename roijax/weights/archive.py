@@ -258,15 +258,15 @@ def parse_file(data: bytes, name: str) -> Contents:
     CheckpointError: damaged, or something else.
   """
   with _telling(name):
-    file = _open(data)
-    config = _config(file)
-    halves = _arrays(file, "weights/")
+    arrays = _read_arrays(data)
+    config = _config(arrays)
+    halves = _select(arrays, "weights/")
     return Contents(
       config["system"],
       config["model"],
       _unflatten({k: v.astype(np.float32) for k, v in halves.items()}),
-      _arrays(file, "tables/"),
-      _fingerprint(file),
+      _select(arrays, "tables/"),
+      _fingerprint(arrays),
     )
 
 
@@ -281,8 +281,8 @@ def read_identity(path: str | os.PathLike) -> Identity:
   """
   path = find_file(path)
   with _telling(str(path)):
-    file = _open(read_bytes(path))
-    return Identity(_config(file)["system"], _fingerprint(file))
+    arrays = _read_arrays(read_bytes(path))
+    return Identity(_config(arrays)["system"], _fingerprint(arrays))
 
 
 def read_bytes(path: pathlib.Path) -> bytes:
@@ -297,7 +297,7 @@ def read_bytes(path: pathlib.Path) -> bytes:
     raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _open(data: bytes) -> dict[str, np.ndarray]:
+def _read_arrays(data: bytes) -> dict[str, np.ndarray]:
   """All arrays of a file, each read once."""
   file = np.load(io.BytesIO(data), allow_pickle=False)
   if not isinstance(file, np.lib.npyio.NpzFile):
@@ -328,20 +328,18 @@ def _telling(name: str) -> Iterator[None]:
     ) from error
 
 
-def _config_text(file) -> str:
-  return file["config"].tobytes().decode()
-
-
-def _config(file) -> dict:
-  config = json.loads(_config_text(file))
+def _config(arrays: Mapping[str, np.ndarray]) -> dict:
+  config = json.loads(arrays["config"].tobytes().decode())
   if not isinstance(config, dict):
     raise ValueError("the configuration is no mapping")
   return config
 
 
-def _arrays(file, prefix: str) -> dict[str, np.ndarray]:
+def _select(
+  arrays: Mapping[str, np.ndarray], prefix: str
+) -> dict[str, np.ndarray]:
   return {
     name.removeprefix(prefix): array
-    for name, array in file.items()
+    for name, array in arrays.items()
     if name.startswith(prefix)
   }

@@ -100,7 +100,8 @@ def make_tiny(workdir: str) -> None:
   # whoever does not obey the list decodes noise.
   grid.MARGIN = 0.005
   contrary = Codec.load(WEIGHTS)
-  contrary.programs = _Contrary(contrary.model, contrary.weights.params)
+  model = contrary.model
+  contrary.programs = _Contrary(lambda: model, contrary.weights.params)
   _write("list", contrary, photo, roi, quality=0.5)
 
 
