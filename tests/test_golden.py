@@ -31,7 +31,6 @@ DIGESTS = {
   "plain": "abed761947e6b095",
   "region": "b3f2a6969dc7e42f",
   "rounded": "6d321dae36ed9746",
-  "swin-small-1": "9ed305e048f090de",
   "swin-small-2": "662e1579ed9306ad",
   "tiles": "d776ba04f7fca3f1",
   "tlic-small-1": "79cbcd9dc343c736",
