@@ -23,6 +23,7 @@ DIGESTS = {
   "ggm-small-2": "2d769408eec50efd",
   "ggm-small-3": "a621868e67537fe6",
   "ggm-small-4": "96e97a1d698846f9",
+  "ggm-small-5": "c5723c67b99fd461",
   "grey": "42b42c6543b160ab",
   "groups": "5fa0253ca6c9c0e9",
   "implicit-small-1": "2b62f958a0fa2a82",
