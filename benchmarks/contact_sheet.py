@@ -20,12 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks import photos
 from roijax.cli import exit_code
 from roijax.codec import Codec
-from roijax.data.photo import Photo, Source, with_region
-from roijax.data.sources import open_source
-from roijax.errors import ConfigError
-from roijax.evaluation.progress import PhotoProgress
+from roijax.data.photo import Photo
 from roijax.files import write_whole
 from roijax.metrics.psnr import psnr
 
@@ -110,10 +108,8 @@ def draw_sheet(cells: Sequence[Cell], columns: int) -> Image.Image:
   return sheet
 
 
-def open_photos(spec: str, data_dir: str | None) -> Source | list[Photo]:
-  """A source of photos by its spec, or `drawn`."""
-  if spec != "drawn":
-    return open_source(spec, data_dir)
+def draw_photos() -> list[Photo]:
+  """The same as photos without a region."""
   return [
     Photo(name=name, image=image, roi=None)
     for name, image in draw_pictures().items()
@@ -132,34 +128,18 @@ def code(codec: Codec, photo: Photo, quality: float) -> Cell:
 def main() -> int:
   """Codes, decodes, draws."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--photos", default="sample:val")
-  parser.add_argument("--data_dir", default=None)
-  parser.add_argument(
-    "--roi", default="own", help="for every photo; the data's own"
-  )
+  photos.add_options(parser)
   parser.add_argument("--checkpoint", default=None)
-  parser.add_argument("--limit", type=int, default=None)
-  parser.add_argument("--qualities", default="1,4")
+  parser.add_argument("--qualities", type=photos.numbers, default="1,4")
   parser.add_argument("--columns", type=int, default=6)
   parser.add_argument("--out", type=pathlib.Path, default="runs/sheets")
   arguments = parser.parse_args()
   codec = Codec.load(arguments.checkpoint)
-  qualities = [float(part) for part in arguments.qualities.split(",")]
-  sheets: dict[float, list[Cell]] = {quality: [] for quality in qualities}
-  photos = open_photos(arguments.photos, arguments.data_dir)
-  count = len(photos)
-  if arguments.limit is not None:
-    count = min(count, arguments.limit)
-  if count < 1:
-    raise ConfigError(f"no photos to draw of {arguments.photos}")
-  with PhotoProgress(count) as progress:
-    for number in range(count):
-      photo = photos[number]
-      if arguments.roi != "own":
-        photo = with_region(photo, arguments.roi)
-      for quality, cells in sheets.items():
-        cells.append(code(codec, photo, quality))
-      progress(photo["name"])
+  sheets: dict[float, list[Cell]] = {each: [] for each in arguments.qualities}
+  drawn = draw_photos() if arguments.photos == "drawn" else None
+  for photo in photos.read(arguments, drawn):
+    for quality, cells in sheets.items():
+      cells.append(code(codec, photo, quality))
   arguments.out.mkdir(parents=True, exist_ok=True)
   for quality, cells in sheets.items():
     stream = io.BytesIO()

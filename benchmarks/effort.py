@@ -17,13 +17,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import photos
 from benchmarks.claims.report import write_rows
 from roijax.cli import exit_code
 from roijax.codec import Codec
-from roijax.data.photo import with_region
-from roijax.data.sources import open_source
 from roijax.efforts import EFFORTS
-from roijax.evaluation.progress import PhotoProgress
 from roijax.evaluation.rate_distortion import evaluate
 from roijax.metrics.bd_rate import bd_rate
 
@@ -124,31 +122,25 @@ def main() -> None:
   """Codes and measures what the table lacks; prints it."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--checkpoint", default=None)
-  parser.add_argument("--photos", default="sample:val")
-  parser.add_argument("--data_dir", default=None)
-  parser.add_argument("--roi", default="center")
-  parser.add_argument("--limit", type=int, default=24)
+  photos.add_options(parser)
+  parser.set_defaults(roi="center", limit=24)
   parser.add_argument("--efforts", default="0,1,2,3")
-  parser.add_argument("--qualities", default="0,2,4,6")
+  parser.add_argument("--qualities", type=photos.numbers, default="0,2,4,6")
   parser.add_argument("--out", default="runs/effort/rows.csv")
   arguments = parser.parse_args()
   efforts = [int(text) for text in arguments.efforts.split(",")]
-  qualities = [float(text) for text in arguments.qualities.split(",")]
   path = pathlib.Path(arguments.out)
   codec = Codec.load(arguments.checkpoint)
-  source = open_source(arguments.photos, arguments.data_dir)
-  count = min(arguments.limit, len(source))
   rows = _read(path)
   done = {(row["name"], int(row["effort"])) for row in rows}
-  with PhotoProgress(count) as progress:
-    for number in range(count):
-      photo = source[number]
-      if arguments.roi != "own":
-        photo = with_region(photo, arguments.roi)
-      _measure(codec, photo, qualities, efforts, done, rows)
-      write_rows(path, rows)
-      progress(photo["name"])
-  title = f"{count} photos, region {arguments.roi}, qualities {qualities}"
+  count = 0
+  for photo in photos.read(arguments):
+    _measure(codec, photo, arguments.qualities, efforts, done, rows)
+    write_rows(path, rows)
+    count += 1
+  title = (
+    f"{count} photos, region {arguments.roi}, qualities {arguments.qualities}"
+  )
   print_table(rows, title)
   print(f"rows: {path}")
 

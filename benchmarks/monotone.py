@@ -10,19 +10,16 @@ how many steps do not, and the worst of them; the exit code is 1 where any does.
 
 import argparse
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import photos
 from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.coding.container import DEFAULT_BACKGROUND
-from roijax.data.photo import with_region
-from roijax.data.sources import open_source
 from roijax.errors import ConfigError
-from roijax.evaluation.progress import PhotoProgress
 from roijax.metrics.psnr import psnr_bg, psnr_weighted, region
 
 QUALITIES = "0,1,2,3,4,5,6,7"
@@ -62,47 +59,31 @@ def print_table(sweeps: dict[str, np.ndarray], photos: int) -> int:
   return total
 
 
-def _numbers(text: str) -> Sequence[float]:
-  return sorted(float(part) for part in text.split(","))
-
-
 def main() -> int:
   """Codes, compares, prints."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--photos", default="sample:val")
-  parser.add_argument("--data_dir", default=None)
-  parser.add_argument(
-    "--roi", default="own", help="for every photo; the data's own"
-  )
+  photos.add_options(parser)
   parser.add_argument("--checkpoint", default=None)
-  parser.add_argument("--limit", type=int, default=None)
-  parser.add_argument("--qualities", type=_numbers, default=QUALITIES)
-  parser.add_argument("--levels", type=_numbers, default=LEVELS)
+  parser.add_argument("--qualities", type=photos.numbers, default=QUALITIES)
+  parser.add_argument("--levels", type=photos.numbers, default=LEVELS)
   arguments = parser.parse_args()
   codec = Codec.load(arguments.checkpoint)
-  source = open_source(arguments.photos, arguments.data_dir)
   qualities: list[list] = []
   levels: list[list] = []
-  count = min(len(source), arguments.limit or len(source))
-  with PhotoProgress(count) as progress:
-    for number in range(count):
-      photo = source[number]
-      if arguments.roi != "own":
-        photo = with_region(photo, arguments.roi)
-      roi = photo["roi"]
-      # Photos with one region alone have nothing to weigh.
-      if roi is not None and region(roi).any() and not region(roi).all():
-        qualities.append(
-          [
-            measure(codec, photo, each, DEFAULT_BACKGROUND)
-            for each in arguments.qualities
-          ]
-        )
-        middle = codec.default_quality
-        levels.append(
-          [measure(codec, photo, middle, each) for each in arguments.levels]
-        )
-      progress(photo["name"])
+  for photo in photos.read(arguments):
+    roi = photo["roi"]
+    # Photos with one region alone have nothing to weigh.
+    if roi is not None and region(roi).any() and not region(roi).all():
+      qualities.append(
+        [
+          measure(codec, photo, each, DEFAULT_BACKGROUND)
+          for each in arguments.qualities
+        ]
+      )
+      middle = codec.default_quality
+      levels.append(
+        [measure(codec, photo, middle, each) for each in arguments.levels]
+      )
   if not qualities:
     raise ConfigError("no photo has a region: name one with --roi")
   by_quality, by_level = np.array(qualities), np.array(levels)
