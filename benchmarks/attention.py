@@ -20,6 +20,7 @@ which may undo the former: XLA's CPU compiler does. Nothing is run.
 
 import argparse
 import functools
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.training import meters
+from roijax.cli import exit_code
 from roijax.layers.swin import attend, window_groups
 
 WINDOW = 8
@@ -252,4 +254,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

@@ -276,4 +276,6 @@ def main() -> None:
 if __name__ == "__main__":
   # The repository's own package, installed or not.
   sys.path.insert(0, str(ROOT))
-  main()
+  from roijax.cli import exit_code
+
+  sys.exit(exit_code(main))

@@ -5,7 +5,8 @@
 The same photos at the same qualities with every `--effort`: rates, decibels,
 BD-rate against effort 0, and seconds of encoding and decoding (medians; the
 first call of each size, which compiles, apart). `--out` gets a row a photo,
-effort and quality; what lies there already is not done again.
+effort and quality; what lies there already, of the same weights, qualities and
+region, is not done again.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import photos
+from benchmarks import kept, photos
 from benchmarks.claims.report import write_rows
 from roijax.cli import exit_code
 from roijax.codec import Codec
@@ -118,24 +119,40 @@ def _gain(rows, effort: int, key: str) -> float:
   return bd_rate(*curves)
 
 
+def _efforts(text: str) -> list[int]:
+  levels = [str(level) for level in range(len(EFFORTS))]
+  parts = text.split(",")
+  if not set(parts) <= set(levels):
+    raise argparse.ArgumentTypeError(
+      f"{text!r} are not efforts such as {','.join(levels)}"
+    )
+  return [int(part) for part in parts]
+
+
 def main() -> None:
   """Codes and measures what the table lacks; prints it."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--checkpoint", default=None)
   photos.add_options(parser)
   parser.set_defaults(roi="center", limit=24)
-  parser.add_argument("--efforts", default="0,1,2,3")
+  parser.add_argument("--efforts", type=_efforts, default="0,1,2,3")
   parser.add_argument("--qualities", type=photos.numbers, default="0,2,4,6")
   parser.add_argument("--out", default="runs/effort/rows.csv")
   arguments = parser.parse_args()
-  efforts = [int(text) for text in arguments.efforts.split(",")]
   path = pathlib.Path(arguments.out)
   codec = Codec.load(arguments.checkpoint)
+  settings = {
+    "weights": codec.weights.fingerprint.hex(),
+    "photos": arguments.photos,
+    "region": arguments.roi,
+    "qualities": arguments.qualities,
+  }
+  kept.hold_to(path, settings)
   rows = _read(path)
   done = {(row["name"], int(row["effort"])) for row in rows}
   count = 0
   for photo in photos.read(arguments):
-    _measure(codec, photo, arguments.qualities, efforts, done, rows)
+    _measure(codec, photo, arguments.qualities, arguments.efforts, done, rows)
     write_rows(path, rows)
     count += 1
   title = (

@@ -35,6 +35,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from roijax.cli import exit_code
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What a row says of the clock.
 CLOCKS = ("seconds", "images_per_second")
@@ -326,4 +328,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(exit_code(main))

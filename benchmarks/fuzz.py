@@ -27,6 +27,7 @@ import zlib
 import numpy as np
 
 from roijax.boxed import restore_picture
+from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.coding import container
 from roijax.coding.cursor import put_varint
@@ -234,4 +235,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(exit_code(main))

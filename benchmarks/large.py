@@ -22,8 +22,10 @@ import numpy as np
 from PIL import Image
 
 from roijax import tiling
+from roijax.cli import exit_code
 from roijax.coding import groups
 from roijax.data.sources import open_source
+from roijax.errors import ConfigError
 
 PATCH = (1700, 1275)
 
@@ -97,12 +99,17 @@ def measure_seams(photo: np.ndarray, back: np.ndarray, halo: int) -> dict:
   return {name: float(np.mean(v)) / usual for name, v in sums.items() if v}
 
 
+def _size(text: str) -> tuple[int, int]:
+  width, height = map(int, text.split("x"))
+  return width, height
+
+
 def main() -> None:
   """Reads the command line, measures, prints."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--photos", help="a folder of photos")
   parser.add_argument("--checkpoint", help="the default weights if absent")
-  parser.add_argument("--size", default="8000x6000")
+  parser.add_argument("--size", type=_size, default="8000x6000")
   parser.add_argument("--quality", type=float, default=3.0)
   parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
   options = parser.parse_args()
@@ -112,10 +119,13 @@ def main() -> None:
       direction, pathlib.Path(folder), options.checkpoint, options.quality
     )
     return
-  width, height = map(int, options.size.split("x"))
+  if not options.photos:
+    raise ConfigError("--photos is missing: name a folder of photos")
+  width, height = options.size
+  source = open_source(options.photos)
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    photo = make_patchwork(open_source(options.photos), width, height)
+    photo = make_patchwork(source, width, height)
     np.save(folder / "photo.npy", photo)
     for direction in ("encode", "decode"):
       command = [sys.executable, "-m", "benchmarks.large", "--one", direction]
@@ -144,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

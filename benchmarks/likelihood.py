@@ -17,6 +17,7 @@ the Gaussian; errors at most 1e-4 (likelihood), 1e-3 (mean, scale) and 1e-2
 
 import argparse
 import functools
+import sys
 import time
 
 import jax
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from roijax.cli import exit_code
 from roijax.coding.grid import SCALE_MAX, SHAPE_MAX, SHAPE_MIN, alpha_per_scale
 from roijax.entropy.gaussian import gaussian_bits
 from roijax.entropy.generalized_gaussian import (
@@ -192,4 +194,4 @@ def main():
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 
+from roijax.cli import exit_code
 from roijax.coding import mask as coder
 from roijax.data.sources import open_source
 from roijax.errors import RoijaxError
@@ -113,4 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(exit_code(main))

@@ -20,6 +20,7 @@ import collections
 import functools
 import io
 import pathlib
+import sys
 import time
 
 import numpy as np
@@ -28,6 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from roijax.cli import exit_code
 from roijax.data import augment, coco, images, random_maps
 from roijax.data.pipeline import BUFFERED_BATCHES, make_train_iterator
 from roijax.data.sources import open_source
@@ -224,4 +226,4 @@ def main():
 
 # Reader processes import this file.
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

@@ -11,11 +11,13 @@ coding. `--roi all` and `--roi none` must be the same file.
 import argparse
 import dataclasses
 import pathlib
+import sys
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.data.sources import open_source
 from roijax.evaluation.rate_distortion import match_bytes
@@ -137,4 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

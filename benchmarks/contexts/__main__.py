@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import sys
 
 import jax
 
@@ -25,6 +26,7 @@ from benchmarks.claims.latents import (
 from benchmarks.claims.report import print_table
 from benchmarks.codec import write_photo
 from benchmarks.contexts import arms, fit, speed
+from roijax.cli import exit_code
 from roijax.data.images import read_image
 from roijax.data.sources import open_source
 from roijax.files import write_whole
@@ -158,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

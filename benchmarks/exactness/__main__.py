@@ -25,10 +25,12 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import sys
 
 from benchmarks.claims.report import print_table
 from benchmarks.codec import write_photo
 from benchmarks.exactness import cost, drift, machines, noise, report
+from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.data.images import read_image
 from roijax.data.sources import open_source
@@ -43,7 +45,7 @@ def _parse():
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument("--checkpoint", default="ggm-small-1")
+  parser.add_argument("--checkpoint", help="the default weights if absent")
   parser.add_argument("--wavefront", help="weights with a serial context")
   parser.add_argument("--photo", help="a bundled one at 768x512 by default")
   parser.add_argument(
@@ -79,9 +81,8 @@ def _measure_noise(settings, name, codec, image) -> list[dict]:
   return [dataclasses.asdict(row) for row in rows]
 
 
-def _measure_drifts(settings, contexts, image, out) -> dict:
+def _measure_drifts(contexts, image, source, out) -> dict:
   pair = [machines.Machine(x, f"--xla_cpu_max_isa={x}") for x in DRIFT_SETS]
-  source = open_source(settings.photos, settings.data_dir)
   images = [image, *(source[i]["image"] for i in range(len(source)))]
   found = {
     name: drift.measure_drift(path, [codec.compress(x) for x in images], pair)
@@ -99,8 +100,7 @@ def _measure_drifts(settings, contexts, image, out) -> dict:
   return {"photos": rows, "photo": curves}
 
 
-def _measure_costs(settings, contexts, image) -> dict:
-  source = open_source(settings.photos, settings.data_dir)
+def _measure_costs(settings, contexts, image, source) -> dict:
   qualities = [float(x) for x in settings.qualities.split(",")]
   results, rows = {}, []
   for name, (_, codec) in contexts.items():
@@ -116,6 +116,7 @@ def _measure_costs(settings, contexts, image) -> dict:
 def main() -> None:
   """Measures what is asked for; prints, saves and draws."""
   settings = _parse()
+  source = open_source(settings.photos, settings.data_dir)
   out = pathlib.Path(settings.out)
   out.mkdir(parents=True, exist_ok=True)
   photo = out / "photo.png"
@@ -125,9 +126,12 @@ def main() -> None:
     write_photo(photo)
   image = read_image(photo)
   contexts = {}
-  for one in filter(None, (settings.checkpoint, settings.wavefront)):
+  named = [settings.checkpoint]
+  if settings.wavefront:
+    named.append(settings.wavefront)
+  for one in named:
     path = pathlib.Path(index.find(one)).resolve()
-    contexts[one] = (str(path), Codec.load(path))
+    contexts[one or path.stem] = (str(path), Codec.load(path))
   results = {}
   if "machines" in settings.parts:
     results["machines"] = _cross(contexts, photo.resolve())
@@ -137,12 +141,12 @@ def main() -> None:
       for name, (_, codec) in contexts.items()
     }
   if "drift" in settings.parts:
-    results["drift"] = _measure_drifts(settings, contexts, image, out)
+    results["drift"] = _measure_drifts(contexts, image, source, out)
   if "cost" in settings.parts:
-    results["cost"] = _measure_costs(settings, contexts, image)
+    results["cost"] = _measure_costs(settings, contexts, image, source)
   write_whole(out / "exactness.json", json.dumps(results, indent=1).encode())
   print(f"figures and plot: {out}")
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

@@ -33,6 +33,8 @@ import subprocess
 import sys
 import tempfile
 
+from roijax.cli import exit_code
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OURS = (
   "configs/swin.py:small",
@@ -225,4 +227,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))

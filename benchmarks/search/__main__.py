@@ -8,7 +8,7 @@ Every arm trains alone, from a fresh start, for the same CPU seconds
 codes crops of photos that no arm trained on into real files: with their
 regions, and without. What decides are the loss that was trained for, lmbda
 255^2 mse_w + bpp, and the BD-rate against the base. What lies in the table
-already (`--out`) is not done again.
+already (`--out`), of the same seconds and photos, is not done again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import budget
+from benchmarks import budget, kept
 from benchmarks.allocation import cut_photos
 from benchmarks.claims.report import write_rows
 from benchmarks.search.arms import ARMS, BASE, Arm, know_blind_context
@@ -188,6 +188,13 @@ def main() -> None:
   held_out = open_source(arguments.photos, arguments.data_dir)
   photos = cut_photos(held_out, arguments.limit)
   path = pathlib.Path(arguments.out)
+  settings = {
+    "seconds": arguments.seconds,
+    "data": arguments.data,
+    "photos": arguments.photos,
+    "crops": len(photos),
+  }
+  kept.hold_to(path, settings)
   rows = _read(path)
   known = {row.arm for row in rows}
   with Progress() as progress:

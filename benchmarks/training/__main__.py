@@ -47,6 +47,8 @@ import tempfile
 
 from rich.console import Console
 
+from roijax.cli import exit_code
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODES = ("eager", "channels_last", "compile")
 # Dense TFLOP/s of tensor cores; the vendor's pages give twice as much, with
@@ -267,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(exit_code(main))
