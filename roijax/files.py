@@ -7,6 +7,13 @@ import tempfile
 from roijax.errors import RoijaxError
 
 
+def explain(error: OSError) -> str:
+  """Why a file or folder could not be written, for the user."""
+  if isinstance(error, FileExistsError | NotADirectoryError):
+    return f"{error.filename} is a file, not a folder"
+  return error.strerror or str(error)
+
+
 def write_whole(path: str | os.PathLike, data: bytes) -> None:
   """Writes `data` to `path` through a temporary file beside it.
 
@@ -42,5 +49,4 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
       pathlib.Path(temporary).unlink(missing_ok=True)
     if not isinstance(error, OSError):
       raise
-    reason = error.strerror or str(error)
-    raise RoijaxError(f"cannot write {path}: {reason}") from error
+    raise RoijaxError(f"cannot write {path}: {explain(error)}") from error

@@ -130,11 +130,14 @@ def test_missing_folder_and_foreign_files_are_named(tmp_path):
   (tmp_path / "a.txt").write_text("words")
   with pytest.raises(DataError, match="not an image"):
     images.read_image(tmp_path / "a.txt")
+  (tmp_path / "a.png").write_bytes(b"ROIJ and more")
+  with pytest.raises(DataError, match="`roijax decompress`"):
+    images.read_image(tmp_path / "a.png")
 
 
 def test_an_unknown_suffix_is_refused_before_writing(tmp_path, photo):
-  for name in ("a.xyz", "a"):
-    with pytest.raises(DataError, match="unknown suffix"):
+  for name, words in (("a.xyz", "unknown suffix '.xyz'"), ("a", "no suffix")):
+    with pytest.raises(DataError, match=words):
       images.write_image(tmp_path / name, photo)
   assert not list(tmp_path.iterdir())
 

@@ -49,7 +49,7 @@ def test_a_file_s_similarities_are_cut_at_the_threshold(ramp):
   # The least grey that is inside; the help names it.
   least = values[parse_roi(f"sim:{path}", SIZE) == 1].min()
   assert least == 220 and np.ceil(255 * similarity.TAU) == 217
-  assert "217" in spec.SPELLINGS["sim:MAP.png"]
+  assert "217" in spec.SPELLINGS["sim:MAP.png|.npy"]
 
 
 def test_a_smaller_map_is_interpolated_before_the_cut(tmp_path):

@@ -165,6 +165,34 @@ def test_damaged_and_large_weights_are_not_shipped(run, out, monkeypatch):
   assert not out.exists()
 
 
+def test_an_older_file_leaves_to_make_room(run, box, monkeypatch):
+  other = make_run(run.parent / "other", seed=1)
+  sizes = [(folder / "model.npz").stat().st_size for folder in (run, other)]
+  monkeypatch.setattr(export, "MAX_BOX", max(sizes))
+  before = {file: file.read_bytes() for file in box.iterdir()}
+  for without, default, words in (
+    ([], True, "--without NAME"),
+    (["tiny-0"], True, "no older file of tiny-0"),
+    (["tiny-2"], True, "no older file of tiny-2"),
+    (["tiny-1"], False, "tiny-1 is the default, so its file stays"),
+  ):
+    assert_one_line(
+      lambda without=without, default=default: ship(
+        other, "tiny-2", box, default=default, without=without
+      ),
+      words,
+    )
+  assert {file: file.read_bytes() for file in box.iterdir()} == before
+  new = ship(other, "tiny-2", box, default=True, without=["tiny-1"])
+  old, found = shipped.read_index(box).entries
+  assert (old.name, old.file, found) == ("tiny-1", None, new)
+  left = sorted(file.name for file in box.iterdir())
+  assert left == ["index.json", "tiny-1.md", "tiny-2.md", "tiny-2.npz"]
+  assert_one_line(
+    lambda: ship(other, "tiny-2", box, without=["tiny-1"]), "no older file"
+  )
+
+
 def test_nothing_is_added_to_a_box_that_was_changed(run, out, tmp_path):
   ship(run, "tiny-1", out)
   with (out / "tiny-1.npz").open("ab") as file:

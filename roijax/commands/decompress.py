@@ -7,7 +7,7 @@ import typer
 from roijax.commands import batch, inputs, options
 from roijax.errors import ConfigError, RoijaxError
 
-_FORMATS = ("png", "jpg", "webp", "tif", "avif")
+_FORMATS = ("png", "jpg", "webp", "tif", "avif", "jp2", "bmp", "ppm")
 
 EPILOG = """\b
 Examples:

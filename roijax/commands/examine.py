@@ -185,8 +185,8 @@ def _lines(record: Record) -> dict[str, str]:
     "background level": (
       f"{record['background']:.3f} (code {record['background_code']})"
     ),
-    "means": "rounded" if record["rounded"] else "as they come",
-    "boundary entries": f"{record['boundary_entries']}",
+    "means": "on a grid" if record["rounded"] else "not rounded",
+    "boundary list": f"{record['boundary_entries']} entries",
     "bytes": (
       f"{record['bytes']:,} ({coded:,} coded in {len(streams)}"
       f" stream{'s' if len(streams) > 1 else ''},"

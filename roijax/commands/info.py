@@ -45,7 +45,7 @@ def info(
   """Prints every field of .roij files, and where their bits went.
 
   IN is a .roij file, a folder (with all files below), a pattern in quotes, or
-  - for the standard input.
+  - for the standard input. docs/format.md says what the fields are.
 
   Bits inside and outside the region are told where the file keeps its region
   (compress --keep-mask) or --roi gives one; else, or where it is the whole

@@ -43,7 +43,7 @@ Jobs = Annotated[
 AsJson = Annotated[
   bool,
   typer.Option(
-    "--json", help="Print JSON instead: an object, of many inputs one a line."
+    "--json", help="Print JSON instead: an object; of several, one a line."
   ),
 ]
 Checkpoint = Annotated[

@@ -16,7 +16,7 @@ app = typer.Typer(
 _EXPORT_EPILOG = """\b
 From a training run to shipped weights:
   roijax eval --checkpoint=runs/small --data=photos/kodak --roi=center
-  roijax weights export runs/small ggm-small-2 --results runs/small/eval"""
+  roijax weights export runs/small mine-1 --results runs/small/eval"""
 
 
 @app.callback(invoke_without_command=True)
@@ -67,6 +67,14 @@ def export(
     bool,
     typer.Option("--default", help="Take these when none are named."),
   ] = False,
+  without: Annotated[
+    list[str] | None,
+    typer.Option(
+      metavar="NAME",
+      help="An older entry whose file leaves the box to make room; entry and"
+      " card stay. Several may be given.",
+    ),
+  ] = None,
   summary: Annotated[
     str, typer.Option(metavar="TEXT", help="One line for `roijax weights`.")
   ] = "",
@@ -109,6 +117,7 @@ def export(
     out=folder,
     licence=licence,
     default=default,
+    without=without or (),
     summary=summary,
     words=Words(data, limits, trained_by),
   )

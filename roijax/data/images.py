@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from roijax import files
+from roijax.coding import container
 from roijax.errors import DataError
 
 MIN_SIDE = 16
@@ -198,9 +199,9 @@ def check_suffix(path: str | os.PathLike) -> None:
   """
   suffix = pathlib.Path(path).suffix.lower()
   if suffix not in WRITERS:
+    problem = f"unknown suffix {suffix!r}" if suffix else "it has no suffix"
     raise DataError(
-      f"cannot write {path}: unknown suffix {suffix or '(none)'!r}; use one of "
-      + ", ".join(SUFFIXES)
+      f"cannot write {path}: {problem}; use one of {', '.join(SUFFIXES)}"
     )
 
 
@@ -217,6 +218,8 @@ def explain_undecodable(
   if not data:
     return f"{name} is an empty file"
   if isinstance(error, UnidentifiedImageError):
+    if data.startswith(container.MAGIC):
+      return f"{name} is a .roij file, not a photo: see `roijax decompress`"
     return f"{name} is not an image that Pillow can read"
   reason = " ".join(str(error).split()) or type(error).__name__
   return f"{name} is damaged or cannot be decoded: {reason}"

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from roijax import files
 from roijax.coding.container import DEFAULT_BACKGROUND
 from roijax.data.categories import PairSource
 from roijax.data.photo import Photo, Source, with_region
@@ -253,6 +254,6 @@ def check_writable(folder: pathlib.Path) -> None:
       pass
   except OSError as error:
     raise RoijaxError(
-      f"cannot write results to {folder}: {error.strerror}; name another"
+      f"cannot write results to {folder}: {files.explain(error)}; name another"
       " folder with --out"
     ) from error

@@ -39,7 +39,7 @@ SPELLINGS = {
   "polygon:x,y,x,y,...": "corners in order, in pixels",
   "coco:FILE.json[#category]": "annotations, found by the photo's name",
   "text:PHRASE": 'what a phrase such as "a dog" names',
-  "sim:MAP.png": "similarities, from 0.85 (a grey of 217) on",
+  "sim:MAP.png|.npy": "similarities, from 0.85 (a grey of 217) on",
   "face": "faces (OpenCV)",
   "person": "people, whole or below their faces (OpenCV)",
   "saliency": "what stands out, with soft weights (OpenCV)",

@@ -45,6 +45,7 @@ def export_weights(
   out: str | os.PathLike = FOLDER,
   licence: str = "Apache-2.0",
   default: bool = False,
+  without: Sequence[str] = (),
   summary: str = "",
   words: Words | None = None,
 ) -> Entry:
@@ -61,6 +62,8 @@ def export_weights(
     out: the folder of the index; the package's own by default.
     licence: of the weights, an SPDX identifier.
     default: whether these weights are to be taken when none are named.
+    without: names whose files leave the box to make room; their entries and
+      cards stay.
     summary: one line for people; made of the facts where it is empty.
     words: what else the card says.
 
@@ -69,7 +72,8 @@ def export_weights(
 
   Raises:
     CheckpointError: the name or the weights are shipped already, the files are
-      damaged or too large, or the results are of other weights.
+      damaged or too large, the results are of other weights, or what is to
+      leave is not there or still needed.
     RoijaxError: a file cannot be written.
   """
   check_name(name)
@@ -96,11 +100,15 @@ def export_weights(
     licence=licence,
     source=f"roijax {roijax.__version__}",
   )
+  leaving = [index.folder / f"{other}.npz" for other in without]
+  index = _without_files(index, without, name)
   index, entry = _with_entry(index, entry, default)
   card = make_card(entry, parameters, trained, figures, words or Words())
   write_whole(index.folder / f"{name}.npz", data)
   write_whole(index.folder / f"{name}.md", card.encode())
   write_whole(index.folder / INDEX_NAME, index.to_bytes())
+  for old in leaving:
+    old.unlink(missing_ok=True)
   return entry
 
 
@@ -126,6 +134,23 @@ def _read_or_begin(folder: pathlib.Path) -> Index:
     if entry.file is not None:
       index.verify(entry)
   return index
+
+
+def _without_files(index: Index, names: Sequence[str], new: str) -> Index:
+  """The index, in which these entries have no file.
+
+  Raises:
+    CheckpointError: one has none, is not there, or is the new one.
+  """
+  for name in names:
+    entry = index.by_name(name)
+    if entry is None or entry.file is None or name == new:
+      raise CheckpointError(f"the box holds no older file of {name}")
+  entries = tuple(
+    dataclasses.replace(entry, file=None) if entry.name in names else entry
+    for entry in index.entries
+  )
+  return dataclasses.replace(index, entries=entries)
 
 
 def _with_entry(
@@ -162,12 +187,17 @@ def _with_entry(
   if size > MAX_BOX:
     raise CheckpointError(
       f"the box would hold {size / MIB:.1f} MiB, and at most {MAX_BOX // MIB}"
-      f" MiB are shipped: let older weights' `file` be null in {INDEX_NAME},"
-      " and take their files out"
+      " MiB are shipped: name an older entry whose file is to leave"
+      " (--without NAME)"
     )
   name = entry.name if default or not index.default else index.default
   index = Index(index.folder, name, entries)
   check_index(index)
+  if index.default_entry.file is None:
+    raise CheckpointError(
+      f"{name} is the default, so its file stays: --default makes"
+      f" {entry.name} the default"
+    )
   return index, entry
 
 
