@@ -10,8 +10,8 @@ Several machines, or processes of one, train together when each is given
 Kubernetes, Cloud TPU, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
 JAX_PROCESS_ID), HOST:PORT,INDEX/COUNT says it outright:
 
-  python train.py ... --distributed=10.0.0.1:8476,0/2    on 10.0.0.1
-  python train.py ... --distributed=10.0.0.1:8476,1/2    on the other
+  python train.py ... --distributed=10.0.0.1:8476,0/2    # on 10.0.0.1
+  python train.py ... --distributed=10.0.0.1:8476,1/2    # on the other
 
 The `--workdir` lies on a disk that they share; only the first prints progress.
 
