@@ -14,6 +14,7 @@ from smoke_model import (
 )
 
 from roijax.errors import CheckpointError, ConfigError
+from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.models.registry import build_model
 from roijax.training import widen
 from roijax.training.objective import make_loss_fn
@@ -129,6 +130,40 @@ def test_a_wider_codec_begins_as_the_narrower_one(smoke, smoke_path, wider):
   assert wide_y.shape[-1] == count + 8
   np.testing.assert_allclose(wide_y[..., :count], y, rtol=1e-3, atol=1e-3)
   np.testing.assert_allclose(wide_x_hat, x_hat, atol=1e-3)
+
+
+def test_a_slice_that_grew_foretells_old_latents_as_before():
+  known, wide = (
+    CheckerboardSlices(slices, outputs=3, hidden=8)
+    for slices in ((4, 6), (4, 16))
+  )
+  rng = np.random.default_rng(0)
+  h = jnp.asarray(rng.normal(size=(1, 6, 5, 7)), "float32")
+  y_hat = jnp.asarray(rng.normal(size=(1, 6, 5, 20)), "float32")
+
+  def start(context, seed, y_hat):
+    key = jax.random.key(seed)
+    return context.init(key, h, y_hat, method="parameters")["params"]
+
+  params = start(known, 0, y_hat[..., :10])
+  fresh = start(wide, 1, y_hat)
+
+  def fit(path, own, old):
+    if own.shape == old.shape:
+      return old
+    layer, kind = (part.key for part in path)
+    return widen.fit_in(f"context/{layer}/{kind}", own, old, 10)
+
+  grown = jax.tree_util.tree_map_with_path(fit, fresh, params)
+
+  def foretell(context, params, y_hat):
+    return context.apply({"params": params}, h, y_hat, method="parameters")
+
+  before = foretell(known, params, y_hat[..., :10])
+  after = foretell(wide, grown, y_hat)
+  np.testing.assert_allclose(after[..., :10, :], before, atol=1e-5)
+  assert after.shape[-2] == 20
+  assert np.abs(after[..., 10:, :]).max() > 0
 
 
 def test_what_is_opened_makes_the_picture_better(smoke, wider, monkeypatch):
