@@ -11,7 +11,7 @@ import pytest
 import training_run
 
 from roijax.errors import CheckpointError, ConfigError, RoijaxError
-from roijax.training.checkpoints import Checkpoints
+from roijax.training.checkpoints import Checkpoints, is_begun
 from roijax.training.run_config import describe_difference
 from roijax.training.state import make_state
 
@@ -49,6 +49,14 @@ def test_what_is_saved_is_restored(tmp_path):
   restored = checkpoints.restore(make_some_state(0))
   assert_equal(restored[0], make_some_state(3))
   assert restored[1:] == (data, progress, [])
+
+
+def test_a_run_is_begun_when_something_is_saved(tmp_path):
+  assert not is_begun(tmp_path, CONFIG)
+  checkpoints = Checkpoints(tmp_path, CONFIG)
+  checkpoints.save(make_some_state(3), {}, {})
+  checkpoints.close()
+  assert is_begun(tmp_path, CONFIG)
 
 
 def test_the_latest_few_are_kept(tmp_path):

@@ -17,6 +17,7 @@ from roijax.errors import CheckpointError, ConfigError
 from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.models.registry import build_model
 from roijax.training import widen
+from roijax.training.codec import read_plan, start_run
 from roijax.training.objective import make_loss_fn
 from roijax.training.start import start_params
 from roijax.weights.archive import load_weights
@@ -208,3 +209,13 @@ def test_a_trunk_that_cannot_be_widened_is_told(smoke_path):
   fresh = make_params(model)
   with pytest.raises(ConfigError, match="only a patchify trunk takes more"):
     start_params(fresh, smoke_path, True, config, read_crops(2, 64))
+
+
+def test_a_run_that_goes_on_does_not_look_at_its_first_weights(tmp_path):
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  config.train.start_from = str(tmp_path / "gone.npz")
+  plan, sample = read_plan(config), read_crops(2, 64)
+  with pytest.raises(CheckpointError, match=r"gone\.npz"):
+    start_run(plan, config, sample)
+  state, _ = start_run(plan, config, sample, begun=True)
+  assert int(state.step) == 0

@@ -43,6 +43,20 @@ class Restored(NamedTuple):
   notes: list[str]
 
 
+def is_begun(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> bool:
+  """Whether a run in a folder has something to go on from.
+
+  Args:
+    workdir: the run's folder; made if there is none.
+    config: as for `Checkpoints`.
+
+  Raises:
+    RoijaxError: the folder cannot be made.
+  """
+  with contextlib.closing(Checkpoints(workdir, config)) as checkpoints:
+    return checkpoints.latest_step is not None
+
+
 class Checkpoints:
   """The checkpoints of one working directory."""
 

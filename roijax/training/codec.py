@@ -23,6 +23,7 @@ from roijax.training.adversarial import (
   read_second_stage,
   start_second_stage,
 )
+from roijax.training.checkpoints import is_begun
 from roijax.training.export import export_model
 from roijax.training.joint import (
   make_joint_loss,
@@ -165,7 +166,7 @@ def read_plan(config: Any) -> Plan:
 
 
 def start_run(
-  plan: Plan, config: Any, sample: Mapping[str, Any]
+  plan: Plan, config: Any, sample: Mapping[str, Any], begun: bool = False
 ) -> tuple[TrainState, Steps]:
   """The state at step 0, and what updates it.
 
@@ -173,6 +174,8 @@ def start_run(
     plan: from `read_plan`.
     config: what it was read from.
     sample: a batch of training data, which a fresh start is fitted to.
+    begun: whether a checkpoint will take the state's place; weights to start
+      from, which may take minutes to fit, are then left alone.
 
   Raises:
     RoijaxError: weights to start from are missing or of another model.
@@ -180,7 +183,7 @@ def start_run(
   options, model = plan.options, plan.model
   init_key, key = jax.random.split(jax.random.key(config.seed))
   params, collections = init_model(model, config, init_key, sample)
-  if options.start_from:
+  if options.start_from and not begun:
     params = start_params(
       params, options.start_from, options.start_partly, config, sample
     )
@@ -227,7 +230,9 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
     )
   )
   sample = draw_sample(iterator, config.data.batch_size)
-  state, steps = start_run(plan, config, sample)
+  described = describe(config, plan.second)
+  begun = is_begun(workdir, described)
+  state, steps = start_run(plan, config, sample, begun)
   observe = None
   if plan.options.observe_every and hosts.is_primary():
     observe = make_observer(plan.model, config, sample, workdir)
@@ -244,7 +249,7 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
       plan.options,
       batch_size=config.data.batch_size,
       workdir=workdir,
-      config=describe(config, plan.second),
+      config=described,
       schedule=plan.schedule,
       export=export,
       observe=observe,
