@@ -329,11 +329,14 @@ def synthesise(w: Weights, y, h, quality: float, name: str) -> np.ndarray:
   y, h = on_canvas(y, 4), on_canvas(h.astype(np.float32), 4)
   restored = np.clip(w.dense(f"{name}/restore", h), -5, 5)
   x = y / np.exp(gain).astype(np.float32) * np.exp(restored)
+  straight = np.float32(0)
   for i, factor in ((2, 2), (1, 2), (0, 4)):
     for k in range(w.model["trunk"]["blocks"][i]):
       x = w.block(f"{name}/trunk/block_{i}_{k}", x)
+    if i == 2 and w.model["trunk"].get("skip"):
+      straight = spread(w.dense(f"{name}/trunk/skip", x), 16)
     x = spread(w.dense(f"{name}/trunk/up_{i}", x), factor)
-  return x
+  return x + straight
 
 
 def composite(w: Weights, y, h, quality: float, m) -> np.ndarray:

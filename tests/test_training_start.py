@@ -18,7 +18,7 @@ from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.models.registry import build_model
 from roijax.training import widen
 from roijax.training.codec import read_plan, start_run
-from roijax.training.objective import make_loss_fn
+from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.start import start_params
 from roijax.weights.archive import load_weights
 
@@ -198,6 +198,36 @@ def _with_silent_rows(params, count):
   up = {**trunk["up_2"], "kernel": kernel}
   synthesis = {**params["synthesis"], "trunk": {**trunk, "up_2": up}}
   return {**params, "synthesis": synthesis}
+
+
+def test_a_skip_opens_what_pixels_foretell(smoke, smoke_path, monkeypatch):
+  monkeypatch.setattr(widen, "OPENING_STEPS", 1)
+  monkeypatch.setattr(widen, "OPENING_RATE", 0.0)
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  with config.unlocked():
+    config.model.trunk.skip = True
+  count = config.model.latent_channels
+  first, last = config.model.slices
+  config.model.latent_channels = count + 96
+  config.model.slices = (first, last + 96)
+  model = build_model("ggm", config.model)
+  sample = read_crops(32, 64)
+  fresh, _ = init_model(model, config, jax.random.key(1), sample)
+  closed = start_params(fresh, smoke_path, True, config)
+  opened = start_params(fresh, smoke_path, True, config, sample)
+  x = jnp.asarray(read_crops(4, 64, seed=3)["image"])
+
+  @jax.jit
+  def error(params):
+    def go(flow):
+      quality = jnp.full(len(x), len(config.model.lmbdas) - 1.0)
+      y, z = flow.analyse(x, jnp.ones((*x.shape[:3], 1)), quality)
+      x_hat = flow.synthesise(y, flow.hyper_synthesise(z), quality)
+      return jnp.mean((x - x_hat) ** 2)
+
+    return model.apply({"params": params}, method=go)
+
+  assert error(opened) < 0.8 * error(closed)
 
 
 def test_a_trunk_that_cannot_be_widened_is_told(smoke_path):

@@ -65,6 +65,7 @@ def _patchify(
   channels,
   blocks,
   factors=patchify.FACTORS,
+  skip=False,
 ):
   widths = (*channels, latent_channels)
   blocks, factors = tuple(blocks), tuple(factors)
@@ -76,8 +77,8 @@ def _patchify(
   if math.prod(factors) != STRIDE:
     raise ValueError(f"trunk.factors {factors} must multiply to {STRIDE}")
   return (
-    patchify.Analysis(widths, blocks, condition, dtype, factors),
-    patchify.Synthesis(widths, blocks, dtype, factors),
+    patchify.Analysis(widths, blocks, condition, dtype, factors, skip),
+    patchify.Synthesis(widths, blocks, dtype, factors, skip),
   )
 
 

@@ -41,6 +41,8 @@ from roijax.training.steps import Steps, make_steps
 
 # Samples that the start is fitted to: 4,096 latents at 128-pixel crops.
 SAMPLE_SIZE = 64
+# New latents are fitted to patches of 768 numbers.
+START_SIZE = 256
 
 
 def open_data(
@@ -106,18 +108,21 @@ def open_data(
   )
 
 
-def draw_sample(iterator: BatchIterator, batch_size: int) -> dict[str, Any]:
+def draw_sample(
+  iterator: BatchIterator, batch_size: int, size: int = SAMPLE_SIZE
+) -> dict[str, Any]:
   """Some data to fit the start to; the iterator stays where it was.
 
   Args:
     iterator: the batches, or this process's rows of them.
     batch_size: samples in a batch, over all processes.
+    size: samples at least.
 
   Returns:
     Whole batches, the same in every process.
   """
   beginning = iterator.get_state()
-  count = -(-SAMPLE_SIZE // batch_size)
+  count = -(-size // batch_size)
   batches = [agreement.join_batches(next(iterator)) for _ in range(count)]
   iterator.set_state(beginning)
   return {
@@ -229,9 +234,14 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
       process_count=jax.process_count(),
     )
   )
-  sample = draw_sample(iterator, config.data.batch_size)
   described = describe(config, plan.second)
   begun = is_begun(workdir, described)
+  fits_weights = plan.options.start_partly and not begun
+  sample = draw_sample(
+    iterator,
+    config.data.batch_size,
+    START_SIZE if fits_weights else SAMPLE_SIZE,
+  )
   state, steps = start_run(plan, config, sample, begun)
   observe = None
   if plan.options.observe_every and hosts.is_primary():

@@ -7,7 +7,9 @@ Old arrays lie in the corner of new ones, and nothing old reads anything new: at
 first the codec is the one that it was. New latents begin as what the features
 in front of them foretell, linearly, of what it leaves out of photos; the rows
 that decode them learn alone for a while. Without that they cost bits and give
-nothing, and training with a rate silences them for good.
+nothing, and training with a rate silences them for good. Where the trunk has a
+skip, pixels foretell it, which hold five times as much of it as features do,
+and new latents come and go by the skip.
 
 Source: ours.
 """
@@ -31,6 +33,9 @@ OPENING_RATE = 3e-3
 OPENING_BATCH = 8
 _RIDGE = 1e-3
 _PATCH = 16
+
+SKIP = "skip"
+"""The trunk's straight way, see `trunks.patchify`."""
 
 HYPER = "hyper_analysis/in/kernel"
 """Its last row reads the importance map, behind the rows of all latents."""
@@ -117,9 +122,18 @@ def open_latents(
   for up in ups:
     up["kernel"][first:] = 0
   features, left = _look(model, params, sample)
-  columns, spread = _foretell(features, left, down["kernel"].shape[1] - first)
-  down["kernel"][:, first:] = columns
+  reader, skips = down, _named(params["synthesis"], SKIP).get(SKIP, [])
+  if skips:
+    features = _patches(np.asarray(sample["image"], np.float64))
+    reader = params["analysis"][SKIP]
+    down["kernel"][:, first:] = 0
+  columns, spread, rows = _foretell(
+    features, left, down["kernel"].shape[1] - first
+  )
+  reader["kernel"][:, first:] = columns
   down["bias"][first:] = -features.mean(axis=0) @ columns
+  for skip in skips:
+    skip["kernel"][first:] = rows
   middle = start_gain(np.exp(np.mean(np.log(tuple(config.model.lmbdas)))))
   unit = np.maximum(spread * middle, 1e-3)
   params["log_unit"][first:] = np.log(unit)
@@ -196,13 +210,16 @@ def _patches(x: np.ndarray) -> np.ndarray:
   return cells.transpose(0, 1, 3, 2, 4, 5).reshape(batch * rows * columns, -1)
 
 
-def _foretell(features, left, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _foretell(
+  features, left, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Maps of the features that foretell most of what is left.
 
   Reduced-rank regression.
 
   Returns:
-    [D, count], and the standard deviation of each.
+    [D, count], the standard deviation of each, and what each foretells
+    [count, 768].
   """
   centred = features - features.mean(axis=0)
   left = left - left.mean(axis=0)
@@ -212,8 +229,10 @@ def _foretell(features, left, count: int) -> tuple[np.ndarray, np.ndarray]:
   directions = np.linalg.svd(centred @ slopes, full_matrices=False)[2]
   columns = slopes @ directions[:count].T
   # More channels than directions: the others start silent.
-  columns = np.pad(columns, ((0, 0), (0, count - columns.shape[1])))
-  return columns, (centred @ columns).std(axis=0)
+  silent = (0, count - columns.shape[1])
+  columns = np.pad(columns, ((0, 0), silent))
+  rows = np.pad(directions[:count], (silent, (0, 0)))
+  return columns, (centred @ columns).std(axis=0), rows
 
 
 def _learn_to_decode(params, first: int, sample, loss_fn) -> dict[str, Any]:
@@ -222,7 +241,8 @@ def _learn_to_decode(params, first: int, sample, loss_fn) -> dict[str, Any]:
   name = max(_named(params["synthesis"], "up_"))
 
   def reads_latents(path) -> bool:
-    return [part.key for part in path[-2:]] == [name, "kernel"]
+    layer, array = (part.key for part in path[-2:])
+    return layer in (name, SKIP) and array == "kernel"
 
   def with_rows(rows):
     """The parameters, with new rows of each decoder's first layer."""
