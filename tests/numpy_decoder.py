@@ -334,7 +334,7 @@ def synthesise(w: Weights, y, h, quality: float, name: str) -> np.ndarray:
     for k in range(w.model["trunk"]["blocks"][i]):
       x = w.block(f"{name}/trunk/block_{i}_{k}", x)
     if i == 2 and w.model["trunk"].get("skip"):
-      straight = spread(w.dense(f"{name}/trunk/skip", x), 16)
+      straight = spread(w.dense(f"{name}/trunk/skip", x), 16) / 10
     x = spread(w.dense(f"{name}/trunk/up_{i}", x), factor)
   return x + straight
 

@@ -18,6 +18,7 @@ from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.models.registry import build_model
 from roijax.training import widen
 from roijax.training.codec import read_plan, start_run
+from roijax.training.export import export_model
 from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.start import start_params
 from roijax.weights.archive import load_weights
@@ -200,21 +201,23 @@ def _with_silent_rows(params, count):
   return {**params, "synthesis": synthesis}
 
 
-def test_a_skip_opens_what_pixels_foretell(smoke, smoke_path, monkeypatch):
+def test_a_skip_opens_what_pixels_foretell(tmp_path, monkeypatch):
   monkeypatch.setattr(widen, "OPENING_STEPS", 1)
   monkeypatch.setattr(widen, "OPENING_RATE", 0.0)
   config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  sample = read_crops(48, 128)
+  key = jax.random.key(0)
+  known, _ = init_model(build_model("ggm", config.model), config, key, sample)
+  export_model(tmp_path / "model.npz", config, known)
   with config.unlocked():
     config.model.trunk.skip = True
-  count = config.model.latent_channels
   first, last = config.model.slices
-  config.model.latent_channels = count + 96
+  config.model.latent_channels += 96
   config.model.slices = (first, last + 96)
   model = build_model("ggm", config.model)
-  sample = read_crops(32, 64)
-  fresh, _ = init_model(model, config, jax.random.key(1), sample)
-  closed = start_params(fresh, smoke_path, True, config)
-  opened = start_params(fresh, smoke_path, True, config, sample)
+  fresh, _ = init_model(model, config, key, sample)
+  closed = start_params(fresh, tmp_path, True, config)
+  opened = start_params(fresh, tmp_path, True, config, sample)
   x = jnp.asarray(read_crops(4, 64, seed=3)["image"])
 
   @jax.jit
@@ -227,7 +230,7 @@ def test_a_skip_opens_what_pixels_foretell(smoke, smoke_path, monkeypatch):
 
     return model.apply({"params": params}, method=go)
 
-  assert error(opened) < 0.8 * error(closed)
+  assert error(opened) < 0.7 * error(closed)
 
 
 def test_a_trunk_that_cannot_be_widened_is_told(smoke_path):

@@ -53,6 +53,8 @@ def _latent(channels: int, slices: tuple[int, ...]) -> dict[str, Any]:
 
 NARROW = _latent(160, (16, 32, 48, 64))
 
+SKIPPING = {**_patchify((64, 128), (1, 3, 1)), "skip": True}
+
 # Eight, as `recipe.LMBDAS`, with half its highest.
 LOWER_RATES = (0.0018, 0.0031, 0.0055, 0.0096, 0.0168, 0.0294, 0.0514, 0.09)
 
@@ -103,6 +105,10 @@ ARMS: dict[str, Arm] = {
   ),
   "background 1 in 3 of 10": Arm("loss", {"loss.background_extremes": 0.3}),
   "rates 0.0018 to 0.09": Arm("loss", {"model.lmbdas": LOWER_RATES}),
+  "skip": Arm("trunk", {"model.trunk": SKIPPING}),
+  "skip, M 320": Arm(
+    "trunk", {"model.trunk": SKIPPING, **_latent(320, (16, 32, 48, 64, 160))}
+  ),
   "blocks 0-2-1": Arm(
     "trunk", {"model.trunk": _patchify((64, 128), (0, 2, 1))}
   ),

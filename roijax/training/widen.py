@@ -27,6 +27,7 @@ from roijax.errors import ConfigError
 from roijax.layers.checkerboard import CROSS
 from roijax.layers.gain import start_gain
 from roijax.models.flow import Flow
+from roijax.models.trunks.patchify import SKIP_SCALE, without_means
 
 OPENING_STEPS = 400
 OPENING_RATE = 3e-3
@@ -124,7 +125,8 @@ def open_latents(
   features, left = _look(model, params, sample)
   reader, skips = down, _named(params["synthesis"], SKIP).get(SKIP, [])
   if skips:
-    features = _patches(np.asarray(sample["image"], np.float64))
+    patches = jnp.asarray(_patches(np.asarray(sample["image"])))
+    features = SKIP_SCALE * np.asarray(without_means(patches), np.float64)
     reader = params["analysis"][SKIP]
     down["kernel"][:, first:] = 0
   columns, spread, rows = _foretell(
@@ -133,7 +135,7 @@ def open_latents(
   reader["kernel"][:, first:] = columns
   down["bias"][first:] = -features.mean(axis=0) @ columns
   for skip in skips:
-    skip["kernel"][first:] = rows
+    skip["kernel"][first:] = rows / SKIP_SCALE
   middle = start_gain(np.exp(np.mean(np.log(tuple(config.model.lmbdas)))))
   unit = np.maximum(spread * middle, 1e-3)
   params["log_unit"][first:] = np.log(unit)

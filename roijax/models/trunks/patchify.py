@@ -9,9 +9,10 @@ identity. `starting_point` sets the linear maps to the principal components
 of their input patches and the synthesis to the transpose: before any
 training the trunk is a transform codec, and ten minutes later a good one.
 
-With `skip` a linear map leads from patches of 16 pixels straight to y, beside
-the stages, and another back. Stages that serve few bits lose what only many
-bits would code: without it, more latent channels find nothing left to say.
+With `skip` a linear map leads from patches of 16 pixels, less their means, to
+y, beside the stages, and another back. Stages that serve few bits lose what
+only many bits would code: without it, more latent channels find nothing left
+to say.
 
 Source: ours; the fast video codecs (DCVC-RT, arXiv 2502.20762) work at low
 resolution early for the same reason.
@@ -30,6 +31,18 @@ from roijax.layers.depthwise import DepthwiseBlock
 from roijax.ops.resample import average_pool, depth_to_space, space_to_depth
 
 FACTORS = (4, 2, 2)
+SKIP_SCALE = 0.1
+"""Of what the skip adds: an optimizer whose steps are all alike would otherwise
+move pixels by more than a quantisation step."""
+
+
+def without_means(patches: Float[Array, "*dims D"]) -> Float[Array, "*dims D"]:
+  """Patches of RGB pixels, colours innermost, less each colour's mean.
+
+  Means are the stages' business, and would drown what else a patch holds.
+  """
+  pixels = patches.reshape(*patches.shape[:-1], -1, 3)
+  return (pixels - pixels.mean(axis=-2, keepdims=True)).reshape(patches.shape)
 
 
 class Analysis(nn.Module):
@@ -66,13 +79,13 @@ class Analysis(nn.Module):
         space_to_depth(x, factor)
       )
       if self.skip and i == last:
-        x += nn.Dense(
+        x += SKIP_SCALE * nn.Dense(
           self.channels[i],
           use_bias=False,
           kernel_init=nn.initializers.zeros,
           dtype=dtype,
           name="skip",
-        )(space_to_depth(photo, math.prod(self.factors)))
+        )(without_means(space_to_depth(photo, math.prod(self.factors))))
       for j in range(self.blocks[i]):
         x = DepthwiseBlock(dtype=dtype, name=f"block_{i}_{j}")(x)
       roi = average_pool(roi, factor)
@@ -108,7 +121,7 @@ class Synthesis(nn.Module):
         x = DepthwiseBlock(dtype=self.dtype, name=f"block_{i}_{j}")(x)
       if self.skip and i == last:
         side = math.prod(self.factors)
-        straight = depth_to_space(
+        straight = SKIP_SCALE * depth_to_space(
           nn.Dense(
             3 * side**2,
             use_bias=False,
