@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from roijax.coding import container
 from roijax.data import images
 from roijax.errors import DataError, RoijaxError
 
@@ -130,7 +131,7 @@ def test_missing_folder_and_foreign_files_are_named(tmp_path):
   (tmp_path / "a.txt").write_text("words")
   with pytest.raises(DataError, match="not an image"):
     images.read_image(tmp_path / "a.txt")
-  (tmp_path / "a.png").write_bytes(b"ROIJ and more")
+  (tmp_path / "a.png").write_bytes(container.MAGIC + b" and more")
   with pytest.raises(DataError, match="`roijax decompress`"):
     images.read_image(tmp_path / "a.png")
 

@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from roijax import files
-from roijax.coding import container
 from roijax.errors import DataError
 
 MIN_SIDE = 16
+# As `coding.container` has it, which lies above this package.
+_OWN_FILES = b"ROIJ"
 SUFFIXES = (
   ".avif",
   ".bmp",
@@ -218,7 +219,7 @@ def explain_undecodable(
   if not data:
     return f"{name} is an empty file"
   if isinstance(error, UnidentifiedImageError):
-    if data.startswith(container.MAGIC):
+    if data.startswith(_OWN_FILES):
       return f"{name} is a .roij file, not a photo: see `roijax decompress`"
     return f"{name} is not an image that Pillow can read"
   reason = " ".join(str(error).split()) or type(error).__name__
