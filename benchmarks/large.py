@@ -100,7 +100,12 @@ def measure_seams(photo: np.ndarray, back: np.ndarray, halo: int) -> dict:
 
 
 def _size(text: str) -> tuple[int, int]:
-  width, height = map(int, text.split("x"))
+  try:
+    width, height = map(int, text.split("x"))
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is no size such as 8000x6000"
+    ) from error
   return width, height
 
 

@@ -236,7 +236,8 @@ def train_codec(config: Any, workdir: str | pathlib.Path) -> TrainState:
   )
   described = describe(config, plan.second)
   begun = is_begun(workdir, described)
-  fits_weights = plan.options.start_partly and not begun
+  options = plan.options
+  fits_weights = options.start_from and options.start_partly and not begun
   sample = draw_sample(
     iterator,
     config.data.batch_size,

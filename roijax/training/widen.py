@@ -8,8 +8,8 @@ first the codec is the one that it was. New latents begin as what the features
 in front of them foretell, linearly, of what it leaves out of photos; the rows
 that decode them learn alone for a while. Without that they cost bits and give
 nothing, and training with a rate silences them for good. Where the trunk has a
-skip, pixels foretell it, which hold five times as much of it as features do,
-and new latents come and go by the skip.
+skip, pixels foretell it, which hold three to five times as much of it as
+features do, and new latents come and go by the skip.
 
 Source: ours.
 """
