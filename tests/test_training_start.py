@@ -201,14 +201,12 @@ def _with_silent_rows(params, count):
   return {**params, "synthesis": synthesis}
 
 
-def test_a_skip_opens_what_pixels_foretell(tmp_path, monkeypatch):
-  monkeypatch.setattr(widen, "OPENING_STEPS", 1)
-  monkeypatch.setattr(widen, "OPENING_RATE", 0.0)
+def _open_skip(folder, sample, change=lambda known: known):
+  """A model with a skip and 96 latents more, closed and opened."""
   config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
-  sample = read_crops(48, 128)
   key = jax.random.key(0)
   known, _ = init_model(build_model("ggm", config.model), config, key, sample)
-  export_model(tmp_path / "model.npz", config, known)
+  export_model(folder / "model.npz", config, change(known))
   with config.unlocked():
     config.model.trunk.skip = True
   first, last = config.model.slices
@@ -216,14 +214,26 @@ def test_a_skip_opens_what_pixels_foretell(tmp_path, monkeypatch):
   config.model.slices = (first, last + 96)
   model = build_model("ggm", config.model)
   fresh, _ = init_model(model, config, key, sample)
-  closed = start_params(fresh, tmp_path, True, config)
-  opened = start_params(fresh, tmp_path, True, config, sample)
+  closed = start_params(fresh, folder, True, config)
+  return model, closed, start_params(fresh, folder, True, config, sample)
+
+
+@pytest.fixture(name="no_opening")
+def _no_opening(monkeypatch):
+  """Leaves the rows of new latents as they are before they learn."""
+  monkeypatch.setattr(widen, "OPENING_STEPS", 1)
+  monkeypatch.setattr(widen, "OPENING_RATE", 0.0)
+
+
+@pytest.mark.usefixtures("no_opening")
+def test_a_skip_opens_what_pixels_foretell(tmp_path):
+  model, closed, opened = _open_skip(tmp_path, read_crops(48, 128))
   x = jnp.asarray(read_crops(4, 64, seed=3)["image"])
 
   @jax.jit
   def error(params):
     def go(flow):
-      quality = jnp.full(len(x), len(config.model.lmbdas) - 1.0)
+      quality = jnp.full(len(x), len(flow.gain.lmbdas) - 1.0)
       y, z = flow.analyse(x, jnp.ones((*x.shape[:3], 1)), quality)
       x_hat = flow.synthesise(y, flow.hyper_synthesise(z), quality)
       return jnp.mean((x - x_hat) ** 2)
@@ -231,6 +241,37 @@ def test_a_skip_opens_what_pixels_foretell(tmp_path, monkeypatch):
     return model.apply({"params": params}, method=go)
 
   assert error(opened) < 0.7 * error(closed)
+
+
+@pytest.mark.usefixtures("no_opening")
+def test_what_comes_by_a_skip_fades_as_the_rest_does(tmp_path):
+  def fade(known):
+    known = jax.tree.map(np.array, known)
+    for i in range(3):
+      attention = known["analysis"][f"condition_{i}"]["attention"]
+      attention["Conv_0"]["kernel"][1, 1] = 1
+      attention["Conv_1"]["kernel"][1, 1] = 0.7
+      attention["Conv_1"]["bias"][:] = -1
+    known["synthesis"]["restore"]["bias"][:] = np.arange(24) / 10
+    return known
+
+  model, _, opened = _open_skip(tmp_path, read_crops(16, 64), fade)
+  restore = np.asarray(opened["synthesis"]["restore"]["bias"])
+  np.testing.assert_allclose(restore[24:], restore[:24].mean(), rtol=1e-3)
+  x = jnp.asarray(read_crops(4, 128, seed=3)["image"])
+
+  @jax.jit
+  def transform(params, level):
+    roi = jnp.full((*x.shape[:3], 1), level)
+    quality = jnp.zeros(len(x))
+    run = model.transform
+    return model.apply({"params": params}, x, roi, quality, method=run)
+
+  full, faint = (transform(opened, level) for level in (1.0, 0.3))
+  left = jnp.sum(full * faint, (0, 1, 2)) / jnp.sum(full**2, (0, 1, 2))
+  old, new = (np.exp(np.log(part).mean()) for part in (left[:24], left[24:]))
+  assert old < 0.6
+  assert new == pytest.approx(old, rel=0.25)
 
 
 def test_a_trunk_that_cannot_be_widened_is_told(smoke_path):

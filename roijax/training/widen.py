@@ -9,7 +9,10 @@ in front of them foretell, linearly, of what it leaves out of photos; the rows
 that decode them learn alone for a while. Without that they cost bits and give
 nothing, and training with a rate silences them for good. Where the trunk has a
 skip, pixels foretell it, which hold three to five times as much of it as
-features do, and new latents come and go by the skip.
+features do, and new latents come and go by the skip. Features were attenuated
+by the importance map at every stage and pixels were not: new latents begin with
+the attenuation of old ones, all of it in their last attention, and with the
+decoder's way of undoing it.
 
 Source: ours.
 """
@@ -34,6 +37,7 @@ OPENING_RATE = 3e-3
 OPENING_BATCH = 8
 _RIDGE = 1e-3
 _PATCH = 16
+_LEVELS = (0.1, 0.25, 0.5, 1.0)
 
 SKIP = "skip"
 """The trunk's straight way, see `trunks.patchify`."""
@@ -136,10 +140,60 @@ def open_latents(
   down["bias"][first:] = -features.mean(axis=0) @ columns
   for skip in skips:
     skip["kernel"][first:] = rows / SKIP_SCALE
+  if skips:
+    _attenuate_alike(model, params, first, sample)
   middle = start_gain(np.exp(np.mean(np.log(tuple(config.model.lmbdas)))))
   unit = np.maximum(spread * middle, 1e-3)
   params["log_unit"][first:] = np.log(unit)
   return _learn_to_decode(params, first, sample, loss_fn)
+
+
+def _attenuate_alike(model: Flow, params, first: int, sample) -> None:
+  """New channels fade with the importance map as old ones do, in the mean.
+
+  Their attention is the sigmoid of a line in the map's value; in the decoder
+  they get the mean of what restores the others. Changes `params`.
+  """
+  last = max(_named(params["analysis"], "down_")).replace("down", "condition")
+  attention = params["analysis"].get(last, {}).get("attention")
+  if attention is None or attention["Conv_1"]["kernel"].shape[-1] <= first:
+    return
+  lines, logits = attention["Conv_0"], attention["Conv_1"]
+  faded = _measure_fading(model, params, first, sample)
+  start = 1 / (1 + np.exp(-logits["bias"][first:].mean()))
+  slope, offset = np.polyfit(
+    _LEVELS, np.log(start * faded / (1 - start * faded)), 1
+  )
+  # Both convolutions are linear, and the map is flat almost everywhere.
+  rise = lines["kernel"].sum(axis=(0, 1, 2))
+  taps = logits["kernel"].shape[0] * logits["kernel"].shape[1]
+  column = slope * rise / (rise @ rise)
+  logits["kernel"][..., first:] = column[:, None] / taps
+  logits["bias"][first:] = offset - column @ lines["bias"]
+  for restore in _named(params["synthesis"], "restore").get("restore", []):
+    for array in restore.values():
+      array[..., first:] = array[..., :first].mean(axis=-1, keepdims=True)
+
+
+def _measure_fading(model: Flow, params, first: int, sample) -> np.ndarray:
+  """What flat maps of `_LEVELS` leave of old channels, and a map of 1 is 1."""
+  x = jnp.asarray(sample["image"][:OPENING_BATCH])
+
+  @jax.jit
+  def run(params, level):
+    roi = jnp.full((*x.shape[:3], 1), level)
+    y = model.apply(
+      {"params": params}, x, roi, jnp.zeros(len(x)), method=Flow.transform
+    )
+    return y[..., :first]
+
+  full = run(params, 1.0)
+  energy = jnp.sum(full**2, axis=(0, 1, 2))
+  shares = [
+    jnp.sum(full * run(params, level), axis=(0, 1, 2)) / energy
+    for level in _LEVELS
+  ]
+  return np.exp(np.log(np.clip(shares, 1e-3, 1)).mean(axis=1))
 
 
 def _find_layers(params) -> tuple[dict, list[dict]]:
