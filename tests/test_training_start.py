@@ -18,10 +18,10 @@ from roijax.layers.checkerboard import CheckerboardSlices
 from roijax.models.registry import build_model
 from roijax.training import widen
 from roijax.training.codec import read_plan, start_run
-from roijax.training.export import export_model
+from roijax.training.export import export_model, import_params
 from roijax.training.objective import init_model, make_loss_fn
 from roijax.training.start import start_params
-from roijax.weights.archive import load_weights
+from roijax.weights.archive import FILE_NAME, load_weights, save_weights
 
 
 def _fresh(**changes):
@@ -205,10 +205,11 @@ def _open_skip(folder, sample, change=lambda known: known):
   """A model with a skip and 96 latents more, closed and opened."""
   config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
   key = jax.random.key(0)
+  with config.unlocked():
+    config.model.trunk.skip = False
   known, _ = init_model(build_model("ggm", config.model), config, key, sample)
   export_model(folder / "model.npz", config, change(known))
-  with config.unlocked():
-    config.model.trunk.skip = True
+  config.model.trunk.skip = True
   first, last = config.model.slices
   config.model.latent_channels += 96
   config.model.slices = (first, last + 96)
@@ -293,3 +294,16 @@ def test_a_run_that_goes_on_does_not_look_at_its_first_weights(tmp_path):
     start_run(plan, config, sample)
   state, _ = start_run(plan, config, sample, begun=True)
   assert int(state.step) == 0
+
+
+def test_weights_of_before_an_option_start_runs_that_name_it(smoke, tmp_path):
+  model = smoke.config.model.to_dict()
+  model["trunk"].pop("skip", None)
+  save_weights(tmp_path / FILE_NAME, "ggm", model, smoke.params)
+  config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
+  with config.unlocked():
+    config.model.trunk.skip = False
+    assert import_params(tmp_path, config)
+    config.model.trunk.skip = True
+  with pytest.raises(ConfigError, match=r"trunk\.skip is false there and true"):
+    import_params(tmp_path, config)

@@ -65,10 +65,19 @@ def with_defaults(system: str, arguments: Any) -> dict[str, Any]:
   given = {name: _plain(arguments[name]) for name in arguments}
   if system not in SYSTEMS:
     return given
-  builder = _find_builder(system)
-  defaults = {
+  found = _defaults_of(_find_builder(system)) | given
+  trunk = found.get("trunk")
+  if trunk is not None:
+    trunks = importlib.import_module("roijax.models.ggm").TRUNKS
+    make = trunks.get(trunk.get("name"))
+    if make is not None:
+      found["trunk"] = _defaults_of(make) | trunk
+  return found
+
+
+def _defaults_of(function: Callable) -> dict[str, Any]:
+  return {
     name: parameter.default
-    for name, parameter in inspect.signature(builder).parameters.items()
+    for name, parameter in inspect.signature(function).parameters.items()
     if parameter.default is not inspect.Parameter.empty
   }
-  return defaults | given
