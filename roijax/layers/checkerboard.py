@@ -140,3 +140,36 @@ class CheckerboardSlices(nn.Module):
         y_hat[..., :start], rows, columns
       )
     return self._join(group, hidden)
+
+
+def grow_last_slice(
+  layer: str, fresh: np.ndarray, known: np.ndarray, more: int
+) -> np.ndarray | None:
+  """An array of `CheckerboardSlices` whose last slice got more channels.
+
+  What is foretold of old channels stays what it was.
+
+  Args:
+    layer: its name.
+    fresh: of the wider context.
+    known: of the narrower one.
+    more: how many channels the wider one has more.
+
+  Returns:
+    The array, or None where shapes do not fit.
+  """
+  value = np.array(fresh)
+  extra = np.subtract(value.shape, known.shape)
+  if layer.startswith("head_") and not extra[:-1].any():
+    if extra[-1] % more:
+      return None
+    value[..., : known.shape[-1]] = known
+    return value
+  taps = len(CROSS)
+  if layer.startswith("from_anchors_") and extra.tolist() == [taps * more, 0]:
+    # What it has learned reads nothing of what is new.
+    by_tap = np.zeros((taps, len(value) // taps, value.shape[1]), value.dtype)
+    old = known.reshape(taps, -1, known.shape[1])
+    by_tap[:, : old.shape[1]] = old
+    return by_tap.reshape(value.shape)
+  return None

@@ -27,7 +27,7 @@ import numpy as np
 import optax
 
 from roijax.errors import ConfigError
-from roijax.layers.checkerboard import CROSS
+from roijax.layers.checkerboard import grow_last_slice
 from roijax.layers.gain import start_gain
 from roijax.models.flow import Flow
 from roijax.models.trunks.patchify import SKIP_SCALE, without_means
@@ -60,7 +60,7 @@ def fit_in(name: str, fresh: np.ndarray, known: np.ndarray, more: int):
   if known.ndim != np.ndim(fresh):
     return None
   if name.startswith("context/"):
-    return _fit_last_slice(name, fresh, known, more)
+    return grow_last_slice(name.split("/")[1], np.asarray(fresh), known, more)
   extra = np.subtract(np.shape(fresh), known.shape)
   if not set(extra.tolist()) <= {0, more, 2 * more}:
     return None
@@ -75,26 +75,6 @@ def fit_in(name: str, fresh: np.ndarray, known: np.ndarray, more: int):
     value[..., known.shape[-2] :, : known.shape[-1]] = 0
   value[corner] = known
   return value
-
-
-def _fit_last_slice(name: str, fresh, known, more: int):
-  """The same for a checkerboard whose last slice alone grew."""
-  layer = name.split("/")[1]
-  value = np.array(fresh)
-  extra = np.subtract(value.shape, known.shape)
-  if layer.startswith("head_") and not extra[:-1].any():
-    if extra[-1] % more:
-      return None
-    value[..., : known.shape[-1]] = known
-    return value
-  taps = len(CROSS)
-  if layer.startswith("from_anchors_") and extra.tolist() == [taps * more, 0]:
-    # What it has learned reads nothing of what is new.
-    by_tap = np.zeros((taps, len(value) // taps, value.shape[1]), value.dtype)
-    old = known.reshape(taps, -1, known.shape[1])
-    by_tap[:, : old.shape[1]] = old
-    return by_tap.reshape(value.shape)
-  return None
 
 
 def open_latents(
