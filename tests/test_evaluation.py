@@ -384,6 +384,22 @@ def test_the_plot_takes_one_point_and_missing_regions(tmp_path, photos):
   assert (tmp_path / "rd.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("missing", ["psnr_roi", "psnr_bg"])
+def test_the_plot_of_whole_photos_has_one_panel(missing):
+  points = _made_up_points()
+  shown = []
+
+  def draw(axes, points, measure, name):
+    shown.append(measure)
+
+  assert len(plot.draw_panels(9, 7, points, draw, "").axes) == 4
+  assert set(shown) == set(plot.PANELS)
+  shown.clear()
+  whole = [point._replace(**{missing: None}) for point in points]
+  assert len(plot.draw_panels(9, 7, whole, draw, "").axes) == 1
+  assert shown == ["psnr"]
+
+
 def test_progress_in_a_log_prints_lines_with_the_time_left(monkeypatch):
   text = io.StringIO()
   clock = iter(range(0, 10000, 20))

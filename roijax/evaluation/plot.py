@@ -1,4 +1,4 @@
-"""The rate-distortion plot: four panels, one line a codec."""
+"""The rate-distortion plot: a line a codec, a panel for each part of photos."""
 
 import math
 import os
@@ -11,7 +11,6 @@ from roijax.evaluation.figures import (
   dress,
   make_figure,
   write_figure,
-  write_note,
 )
 from roijax.evaluation.rows import OURS
 from roijax.evaluation.summary import Point
@@ -27,13 +26,15 @@ PANELS = {
   "psnr_bg": "Background",
 }
 
+WHOLE = "psnr"
+
 MARKERS = ("s", "^", "D", "v", "P")
 
 
 def write_plot(
   path: str | os.PathLike, points: Sequence[Point], title: str = ""
 ) -> None:
-  """Draws PSNR against bits a pixel: ROI, weighted, whole and background.
+  """Draws PSNR against bits a pixel; see `draw_panels`.
 
   Args:
     path: the PNG to write.
@@ -44,7 +45,7 @@ def write_plot(
     RoijaxError: the file cannot be written, or matplotlib is missing.
   """
   figure = draw_panels(9, 7.4, points, _draw_panel, title)
-  lines, names = figure.axes[2].get_legend_handles_labels()
+  lines, names = figure.axes[0].get_legend_handles_labels()
   figure.legend(
     lines, names, loc="outside lower center", ncols=6, frameon=False
   )
@@ -58,39 +59,51 @@ def draw_panels(
   draw_panel: Callable[["Axes", Sequence[Point], str, str], None],
   title: str,
 ) -> "Figure":
-  """Lays out the four panels of a rate-distortion plot, without a legend.
+  """Lays out a rate-distortion plot, without a legend.
+
+  Four panels: ROI, weighted, whole and background. One, of the whole, where no
+  photo has both a region and a background, for then all of them are the same.
 
   Args:
-    width: of the figure in inches.
+    width: of four panels in inches.
     height: likewise.
     points: from `summary.summarise`.
     draw_panel: draws the curves of one measure, given the panel, the points,
       the measure and its name.
     title: a line above the panels; may be empty.
   """
-  figure = make_figure(width, height)
-  panels = figure.subplots(2, 2, sharex=True).flat
-  for axes, (measure, name) in zip(panels, PANELS.items(), strict=True):
+  if any(map(_has_parts, points)):
+    figure = make_figure(width, height)
+    panels = figure.subplots(2, 2, sharex=True)
+    shown = PANELS
+  else:
+    figure = make_figure(0.75 * width, 0.7 * height)
+    panels = figure.subplots(1, 1, squeeze=False)
+    shown = {WHOLE: PANELS[WHOLE]}
+  for axes, (measure, name) in zip(panels.flat, shown.items(), strict=True):
     draw_panel(axes, points, measure, name)
-  for axes in figure.axes[2:]:
+  for axes in panels[-1]:
     axes.set_xlabel("bits a pixel, of the written file")
   if title:
     figure.suptitle(title, fontsize=11)
   return figure
 
 
+def _has_parts(point: Point) -> bool:
+  return _is_finite(point.psnr_roi) and _is_finite(point.psnr_bg)
+
+
 def _draw_panel(
   axes: "Axes", points: Sequence[Point], measure: str, name: str
 ) -> None:
   dress(axes, name, "PSNR in dB")
-  rivals = drawn = 0
+  rivals = 0
   for codec in dict.fromkeys(point.codec for point in points):
     curve = sorted(
       (point.bpp, getattr(point, measure))
       for point in points
       if point.codec == codec and _is_finite(getattr(point, measure))
     )
-    drawn += len(curve)
     style = {"color": BLUE, "marker": "o", "linewidth": 2.2, "zorder": 3}
     if codec != OURS:
       style = {
@@ -102,8 +115,6 @@ def _draw_panel(
       rivals += 1
     rates = [bpp for bpp, _ in curve]
     axes.plot(rates, [value for _, value in curve], label=codec, **style)
-  if not drawn:
-    write_note(axes, "no photo has this region")
 
 
 def _is_finite(value: float | None) -> bool:

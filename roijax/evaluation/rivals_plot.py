@@ -38,7 +38,7 @@ LINES = {
 def write_plot(
   path: str | os.PathLike, points: Sequence[Point], title: str = ""
 ) -> None:
-  """Draws PSNR against bits a pixel: ROI, weighted, whole and background.
+  """Draws PSNR against bits a pixel; see `plot.draw_panels`.
 
   Args:
     path: the PNG to write.
@@ -49,7 +49,7 @@ def write_plot(
     RoijaxError: the file cannot be written, or matplotlib is missing.
   """
   figure = draw_panels(10, 8.4, points, _draw_panel, title)
-  lines, names = figure.axes[1].get_legend_handles_labels()
+  lines, names = figure.axes[0].get_legend_handles_labels()
   figure.legend(
     lines,
     names,
@@ -66,7 +66,6 @@ def _draw_panel(
   axes: "Axes", points: Sequence[Point], measure: str, name: str
 ) -> None:
   figures.dress(axes, name, "PSNR in dB")
-  drawn = 0
   codecs = dict.fromkeys(point.codec for point in points)
   for codec in [name for name in LINES if name in codecs]:
     curve = sorted(
@@ -74,7 +73,6 @@ def _draw_panel(
       for point in points
       if point.codec == codec and _is_finite(getattr(point, measure))
     )
-    drawn += len(curve)
     label, colour, knows, marker = LINES[codec]
     axes.plot(
       [bpp for bpp, _ in curve],
@@ -88,8 +86,6 @@ def _draw_panel(
       zorder=3 if colour == BLUE else 2,
     )
   axes.set_xlim(left=0)
-  if not drawn:
-    figures.write_note(axes, "no photo has this region")
 
 
 def _is_finite(value: float | None) -> bool:
