@@ -3,7 +3,7 @@
 python train.py --config=configs/ggm.py:VARIANT --workdir=runs/NAME
 
 (none)     paper size, residual/GDN trunk, N = M = 192; for a GPU or TPU
-small      made for a CPU: patchify trunk, depthwise blocks
+small      made for a CPU: patchify trunk with a skip, depthwise blocks
 wavefront  :small with a serial context; to compare, slow to code
 sample     :small on the bundled photos, minutes on a CPU
 smoke      tiny; seconds, for tests
@@ -59,13 +59,13 @@ def _small(config: ConfigDict) -> None:
   recipe.fit_cpu(config)
   model = config.model
   model.trunk = ConfigDict(
-    dict(name="patchify", channels=(64, 128), blocks=(1, 3, 1))
+    dict(name="patchify", channels=(64, 128), blocks=(1, 3, 1), skip=True)
   )
-  model.latent_channels = 256
+  model.latent_channels = 320
   model.hyper = "depthwise"
   model.hyper_channels = 96
   model.hyper_features = 128
-  model.slices = (16, 32, 48, 64, 96)
+  model.slices = (16, 32, 48, 64, 160)
   model.context_hidden = 128
   model.mgfe.collaboration.width = 16
   model.mgfe.attention.hidden = 16

@@ -72,7 +72,7 @@ def _small(config: ConfigDict) -> None:
   recipe.fit_cpu(config)
   model = config.model
   model.trunk = ConfigDict(
-    dict(name="patchify", channels=(64, 128), blocks=(1, 3, 1))
+    dict(name="patchify", channels=(64, 128), blocks=(1, 3, 1), skip=False)
   )
   model.latent_channels = 160
   model.hyper = "depthwise"

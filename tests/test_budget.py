@@ -9,7 +9,7 @@ from smoke_model import ROOT, load_config_file
 
 from benchmarks import budget
 from benchmarks.search.__main__ import Row, compare
-from benchmarks.search.arms import ARMS, BASE, know_blind_context
+from benchmarks.search.arms import ARMS, BASE, BEFORE, know_blind_context
 from roijax.data.sources import open_source
 from roijax.models.registry import build_model
 
@@ -72,10 +72,11 @@ def test_every_arm_is_a_model_that_can_be_built(name):
   module = importlib.import_module(f"configs.{arm.config}")
   config = module.get_config("small")
   assert sum(part.share for part in arm.parts) == pytest.approx(1)
-  for changes in (arm.changes, arm.ending or {}):
+  for changes in (arm.settings, arm.ending or {}):
     budget.change(config, changes)
     build_model(config.system, config.model)
   plain = importlib.import_module("configs.ggm").get_config("small")
+  budget.change(plain, BEFORE)
   same = config.to_dict() == plain.to_dict()
   assert same == (arm.group == "seed"), "an arm that changes nothing"
 

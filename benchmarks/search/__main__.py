@@ -61,7 +61,7 @@ class Row:
 
 def _configure(arm: Arm):
   config = importlib.import_module(f"configs.{arm.config}").get_config("small")
-  budget.change(config, arm.changes)
+  budget.change(config, arm.settings)
   config.seed = arm.seed
   # An average over a thousand steps would remember the start.
   config.train.ema_decay = 0.99

@@ -1,7 +1,7 @@
-"""What is compared: `configs/ggm.py:small` with one thing changed at a time.
+"""What is compared: a CPU-sized GGM with one thing changed at a time.
 
 The groups are decisions; every arm of a group differs from the base in that
-alone.
+alone. The base is `configs/ggm.py:small` as it was before the search.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class Arm(NamedTuple):
 
   Attributes:
     group: the decision it belongs to.
-    changes: of the config, by dotted key.
+    changes: of the base's config, by dotted key.
     ending: of the config in the last `END` of the budget.
     config: the file in `configs/` that it is of.
     seed: of the run.
@@ -32,6 +32,11 @@ class Arm(NamedTuple):
   ending: Mapping[str, Any] | None = None
   config: str = "ggm"
   seed: int = 0
+
+  @property
+  def settings(self) -> Mapping[str, Any]:
+    """What is changed of the config as it is now."""
+    return {**(BEFORE if self.config == "ggm" else {}), **self.changes}
 
   @property
   def parts(self) -> Sequence[Part]:
@@ -50,6 +55,12 @@ def _patchify(channels, blocks, factors=(4, 2, 2)):
 def _latent(channels: int, slices: tuple[int, ...]) -> dict[str, Any]:
   return {"model.latent_channels": channels, "model.slices": slices}
 
+
+BEFORE = {
+  "model.trunk": _patchify((64, 128), (1, 3, 1)),
+  **_latent(256, (16, 32, 48, 64, 96)),
+}
+"""What today's config had before the search, by dotted key."""
 
 NARROW = _latent(160, (16, 32, 48, 64))
 

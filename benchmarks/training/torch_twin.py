@@ -10,6 +10,8 @@ keep their Flax paths, in PyTorch's layouts; `torch_case.py` holds it to the
 loss and the gradients of the original before it is timed.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from benchmarks.training.torch_likelihood import (
 )
 from roijax.layers.checkerboard import CROSS, NEAR
 from roijax.layers.gdn import BETA_MIN
-from roijax.models.trunks.patchify import FACTORS
+from roijax.models.trunks.patchify import FACTORS, SKIP_SCALE
 
 _PEDESTAL = 2.0**-36
 
@@ -56,6 +58,12 @@ def space_to_depth(x: Tensor, block: int) -> Tensor:
   return x.permute(0, 3, 5, 1, 2, 4).reshape(
     batch, block * block * channels, height // block, width // block
   )
+
+
+def _without_means(patches: Tensor) -> Tensor:
+  """`patchify.without_means`."""
+  pixels = patches.unflatten(1, (-1, 3))
+  return (pixels - pixels.mean(1, keepdim=True)).flatten(1, 2)
 
 
 def depth_to_space(x: Tensor, block: int) -> Tensor:
@@ -202,11 +210,15 @@ class Twin(nn.Module):
   def analysis(self, x, roi):
     """The latent before the gain; what makes it is float32."""
     patchify = self.model["trunk"]["name"] == "patchify"
+    photo = x
     for i, factor in enumerate(FACTORS if patchify else (2, 2, 2, 2)):
       last = i == (len(FACTORS) - 1 if patchify else 3)
       dtype = torch.float32 if last else self.dtype
       if patchify:
         x = self.conv(f"analysis/down_{i}", space_to_depth(x, factor), dtype)
+        if last and "analysis/skip/kernel" in self.weights:
+          patches = _without_means(space_to_depth(photo, math.prod(FACTORS)))
+          x = x + SKIP_SCALE * self.conv("analysis/skip", patches, dtype)
         for j in range(self.model["trunk"]["blocks"][i]):
           x = self.depthwise_block(f"analysis/block_{i}_{j}", x, dtype)
       elif last:
@@ -228,12 +240,16 @@ class Twin(nn.Module):
     x = y * logits.clamp(-5.0, 5.0).exp()
     name = "synthesis/trunk"
     if self.model["trunk"]["name"] == "patchify":
+      straight = 0
       for i in reversed(range(len(FACTORS))):
         for j in range(self.model["trunk"]["blocks"][i]):
           x = self.depthwise_block(f"{name}/block_{i}_{j}", x, self.dtype)
+        if i == len(FACTORS) - 1 and f"{name}/skip/kernel" in self.weights:
+          skip = self.conv(f"{name}/skip", x, self.dtype)
+          straight = SKIP_SCALE * depth_to_space(skip, math.prod(FACTORS))
         x = self.conv(f"{name}/up_{i}", x, self.dtype)
         x = depth_to_space(x, FACTORS[i])
-      return x.float()
+      return (x + straight).float()
 
     def subpixel(name, x):
       return depth_to_space(self.conv(f"{name}/Conv_0", x, self.dtype), 2)
@@ -327,9 +343,13 @@ class Twin(nn.Module):
     z = self.hyper_analysis(torch.cat((y / unit, pooled), 1))
     bits_z = factorized_bits(z + noise_z, self._z_layers())
     h = self.hyper_synthesis(_round_ste(z))
-    noisy = y + noise_y
+    noisy, step = y + noise_y, self.model["prior"]["step"]
     raw = self.context(h, noisy / unit)
-    bits_y, mean = ggm_e_bits(noisy, raw, unit, self.model["prior"]["step"])
+    if self.model["rounds_context"]:
+      with torch.no_grad():
+        guess = ggm_e_bits(noisy, raw, unit, step)[1]
+      raw = self.context(h, (_round_ste(y - guess) + guess) / unit)
+    bits_y, mean = ggm_e_bits(noisy, raw, unit, step)
     y_hat = _round_ste(y - mean) + mean
     x_hat = self.synthesis(y_hat / gain, h)
     bits = bits_y.flatten(1).sum(1) + bits_z.flatten(1).sum(1)
