@@ -27,6 +27,7 @@ from roijax.weights.archive import FILE_NAME, load_weights, save_weights
 def _fresh(**changes):
   config = load_config_file(ROOT / "configs" / "implicit.py")
   config = config.get_config("smoke")
+  config.model.trunk.skip = True
   config.model.update(changes)
   return config, make_params(build_model("implicit", config.model), seed=1)
 
