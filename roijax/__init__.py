@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from roijax.api import Info, compress, decompress, inspect, load
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Info", "compress", "decompress", "inspect", "load"]
 
 
