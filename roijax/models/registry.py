@@ -65,9 +65,9 @@ def with_defaults(system: str, arguments: Any) -> dict[str, Any]:
   given = {name: _plain(arguments[name]) for name in arguments}
   if system not in SYSTEMS:
     return given
-  found = _defaults_of(_find_builder(system)) | given
+  found: dict[str, Any] = _defaults_of(_find_builder(system)) | given
   trunk = found.get("trunk")
-  if trunk is not None:
+  if isinstance(trunk, dict):
     trunks = importlib.import_module("roijax.models.ggm").TRUNKS
     make = trunks.get(trunk.get("name"))
     if make is not None:

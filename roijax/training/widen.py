@@ -121,22 +121,25 @@ def open_latents(
   for skip in skips:
     skip["kernel"][first:] = rows / SKIP_SCALE
   if skips:
-    _attenuate_alike(model, params, first, sample)
+    _attenuate_alike(model, config, params, first, sample)
   middle = start_gain(np.exp(np.mean(np.log(tuple(config.model.lmbdas)))))
   unit = np.maximum(spread * middle, 1e-3)
   params["log_unit"][first:] = np.log(unit)
   return _learn_to_decode(params, first, sample, loss_fn)
 
 
-def _attenuate_alike(model: Flow, params, first: int, sample) -> None:
+def _attenuate_alike(model: Flow, config, params, first: int, sample) -> None:
   """New channels fade with the importance map as old ones do, in the mean.
 
   Their attention is the sigmoid of a line in the map's value; in the decoder
-  they get the mean of what restores the others. Changes `params`.
+  they get the mean of what restores the others. Changes `params`. Attention
+  that only adds (`residual`), or is one for all channels, stays as it starts.
   """
   last = max(_named(params["analysis"], "down_")).replace("down", "condition")
   attention = params["analysis"].get(last, {}).get("attention")
   if attention is None or attention["Conv_1"]["kernel"].shape[-1] <= first:
+    return
+  if config.model.mgfe.attention.get("residual"):
     return
   lines, logits = attention["Conv_0"], attention["Conv_1"]
   faded = _measure_fading(model, params, first, sample)
@@ -165,7 +168,7 @@ def _measure_fading(model: Flow, params, first: int, sample) -> np.ndarray:
     y = model.apply(
       {"params": params}, x, roi, jnp.zeros(len(x)), method=Flow.transform
     )
-    return y[..., :first]
+    return jnp.asarray(y)[..., :first]
 
   full = run(params, 1.0)
   energy = jnp.sum(full**2, axis=(0, 1, 2))
@@ -173,7 +176,7 @@ def _measure_fading(model: Flow, params, first: int, sample) -> np.ndarray:
     jnp.sum(full * run(params, level), axis=(0, 1, 2)) / energy
     for level in _LEVELS
   ]
-  return np.exp(np.log(np.clip(shares, 1e-3, 1)).mean(axis=1))
+  return np.exp(np.log(np.clip(np.stack(shares), 1e-3, 1)).mean(axis=1))
 
 
 def _find_layers(params) -> tuple[dict, list[dict]]:
