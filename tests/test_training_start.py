@@ -206,8 +206,7 @@ def _open_skip(folder, sample, change=lambda known: known):
   """A model with a skip and 96 latents more, closed and opened."""
   config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
   key = jax.random.key(0)
-  with config.unlocked():
-    config.model.trunk.skip = False
+  config.model.trunk.skip = False
   known, _ = init_model(build_model("ggm", config.model), config, key, sample)
   export_model(folder / "model.npz", config, change(known))
   config.model.trunk.skip = True
@@ -302,9 +301,8 @@ def test_weights_of_before_an_option_start_runs_that_name_it(smoke, tmp_path):
   model["trunk"].pop("skip", None)
   save_weights(tmp_path / FILE_NAME, "ggm", model, smoke.params)
   config = load_config_file(ROOT / "configs" / "ggm.py").get_config("smoke")
-  with config.unlocked():
-    config.model.trunk.skip = False
-    assert import_params(tmp_path, config)
-    config.model.trunk.skip = True
+  config.model.trunk.skip = False
+  assert import_params(tmp_path, config)
+  config.model.trunk.skip = True
   with pytest.raises(ConfigError, match=r"trunk\.skip is false there and true"):
     import_params(tmp_path, config)

@@ -1,7 +1,7 @@
 """What is compared: a CPU-sized GGM with one thing changed at a time.
 
 The groups are decisions; every arm of a group differs from the base in that
-alone. The base is `configs/ggm.py:small` as it was before the search.
+alone. The base is `configs/ggm.py:small` as it was when the table was made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ BEFORE = {
   "model.trunk": _patchify((64, 128), (1, 3, 1)),
   **_latent(256, (16, 32, 48, 64, 96)),
 }
-"""What today's config had before the search, by dotted key."""
+"""What today's config had when the table was made, by dotted key."""
 
 NARROW = _latent(160, (16, 32, 48, 64))
 
