@@ -76,6 +76,7 @@ def train(
   *,
   start: str | None = None,
   parts: Sequence[Part] = (Part(1.0, {}),),
+  frozen: str | None = None,
   show: Callable[[float], None] = lambda spent: None,
 ) -> Trained:
   """Trains; the learning rate follows the clock, and ends with the budget.
@@ -88,7 +89,9 @@ def train(
     source: the photos.
     seconds: of CPU time, of this process.
     start: weights of which the parameters begin with what fits, or None.
-    parts: stretches of the run, whose shares sum to one.
+    parts: stretches of the run, whose shares sum to one. The parameters start
+      as they would without them.
+    frozen: parameters whose path holds this stay at their start.
     show: is told the CPU seconds spent so far.
 
   Returns:
@@ -96,7 +99,7 @@ def train(
   """
   key = jax.random.key(config.seed)
   devices = parallel.pick_devices(1)
-  optimizer = _follow_clock(config.optimizer.to_dict())
+  optimizer = _follow_clock(config.optimizer.to_dict(), frozen)
   state, steps, spent, share = None, 0, 0.0, 0.0
   for part in parts:
     own = config.copy_and_resolve_references()
@@ -110,9 +113,10 @@ def train(
     )
     if state is None:
       sample = draw_sample(iterator, own.data.batch_size)
-      params, collections = init_model(model, own, key, sample)
+      first = build_model(config.system, config.model)
+      params, collections = init_model(first, config, key, sample)
       if start is not None:
-        params = start_params(params, start, True, own, sample)
+        params = start_params(params, start, True, config, sample)
       state = make_state(params, collections, optimizer, key)
       state = parallel.place_state(state, devices)
     loss_fn = make_loss_fn(model, own)
@@ -139,12 +143,22 @@ def train(
   return Trained(jax.device_get(state.ema_params), steps, spent)
 
 
-def _follow_clock(options: dict) -> optax.GradientTransformation:
+def _follow_clock(
+  options: dict, frozen: str | None
+) -> optax.GradientTransformation:
   """The config's optimizer, whose learning rate lies in its state."""
   fixed = {**options, "schedule": "constant", "warmup_steps": 0}
 
+  def stays(params):
+    return jax.tree_util.tree_map_with_path(
+      lambda path, _: frozen in jax.tree_util.keystr(path), params
+    )
+
   def make(learning_rate):
-    return make_optimizer({**fixed, RATE: learning_rate}, 1)[0]
+    optimizer = make_optimizer({**fixed, RATE: learning_rate}, 1)[0]
+    if frozen is None:
+      return optimizer
+    return optax.chain(optimizer, optax.masked(optax.set_to_zero(), stays))
 
   return optax.inject_hyperparams(make)(learning_rate=0.0)
 

@@ -11,6 +11,7 @@ from benchmarks import budget
 from benchmarks.search.__main__ import Row, compare
 from benchmarks.search.arms import ARMS, BASE, BEFORE, know_blind_context
 from roijax.data.sources import open_source
+from roijax.layers.gain import start_gain
 from roijax.models.registry import build_model
 
 
@@ -35,6 +36,24 @@ def test_a_budget_is_spent_and_no_more():
     )
   )
   assert np.abs(before - after).max() > 0
+
+
+def test_what_is_frozen_stays_and_what_begins_otherwise_starts_alike():
+  config = _config()
+  other = {"model.lmbdas": (0.0134, 0.05)}
+
+  def gains(seconds, **options):
+    trained = budget.train(
+      config, open_source("sample:train"), seconds, **options
+    )
+    return np.asarray(trained.params["gain"]["log_gain"])
+
+  start = np.log([[start_gain(lmbda)] for lmbda in config.model.lmbdas])
+  frozen = gains(0.3, frozen="log_gain")
+  np.testing.assert_allclose(frozen - start, 0, atol=1e-6)
+  begun = gains(1e-6, parts=(budget.Part(1.0, other),))
+  np.testing.assert_allclose(begun - start, 0, atol=2e-3)
+  assert np.abs(begun - start).max() > 1e-6
 
 
 def test_the_learning_rate_rises_with_steps_and_falls_with_the_clock():
@@ -72,12 +91,12 @@ def test_every_arm_is_a_model_that_can_be_built(name):
   module = importlib.import_module(f"configs.{arm.config}")
   config = module.get_config("small")
   assert sum(part.share for part in arm.parts) == pytest.approx(1)
-  for changes in (arm.settings, arm.ending or {}):
+  for changes in (arm.settings, *(part.changes for part in arm.parts)):
     budget.change(config, changes)
     build_model(config.system, config.model)
   plain = importlib.import_module("configs.ggm").get_config("small")
   budget.change(plain, BEFORE)
-  same = config.to_dict() == plain.to_dict()
+  same = config.to_dict() == plain.to_dict() and arm.frozen is None
   assert same == (arm.group == "seed"), "an arm that changes nothing"
 
 

@@ -7,8 +7,9 @@ Every arm trains alone, from a fresh start, for the same CPU seconds
 (compilation not counted; the learning rate ends with them), is exported, and
 codes crops of photos that no arm trained on into real files: with their
 regions, and without. What decides are the loss that was trained for, lmbda
-255^2 mse_w + bpp, and the BD-rate against the base. What lies in the table
-already (`--out`), of the same seconds and photos, is not done again.
+255^2 mse_w + bpp, and the BD-rate against the base (a system's: against GGM).
+What lies in the table already (`--out`), of the same seconds and photos, is not
+done again.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from rich.table import Table
 from benchmarks import budget, kept
 from benchmarks.allocation import cut_photos
 from benchmarks.claims.report import write_rows
-from benchmarks.search.arms import ARMS, BASE, Arm, know_blind_context
+from benchmarks.search.arms import ARMS, Arm, know_blind_context
 from roijax.cli import exit_code
 from roijax.codec import Codec
 from roijax.data.sources import open_source
@@ -146,7 +147,6 @@ def print_table(rows: list[Row], seconds: float, photos: int) -> None:
   for name in ("BD-rate, region", "BD-rate, all", "encode s", "decode s"):
     table.add_column(name, justify="right")
   by_name = {row.arm: row for row in rows}
-  base = by_name.get(BASE)
   group = None
   for name, arm in ARMS.items():
     row = by_name.get(name)
@@ -156,6 +156,7 @@ def print_table(rows: list[Row], seconds: float, photos: int) -> None:
       table.add_section()
       group = arm.group
     rates = ["", ""]
+    base = by_name.get(arm.reference)
     if base is not None and row is not base:
       rates = [f"{compare(row, base, kind):+.1f} %" for kind in KINDS.values()]
     table.add_row(
@@ -208,6 +209,7 @@ def main() -> None:
         source,
         arguments.seconds,
         parts=arm.parts,
+        frozen=arm.frozen,
         show=lambda spent, task=task: progress.update(task, completed=spent),
       )
       rows.append(_measure(name, config, trained, photos))

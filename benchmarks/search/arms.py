@@ -1,7 +1,8 @@
 """What is compared: a CPU-sized GGM with one thing changed at a time.
 
 The groups are decisions; every arm of a group differs from the base in that
-alone. The base is `configs/ggm.py:small` as it was when the table was made.
+alone. The base is `configs/ggm.py:small` as it was when the table was made. The
+last group is the five systems, as their configs are now.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,16 @@ from typing import Any, NamedTuple
 from benchmarks.budget import Part
 from benchmarks.contexts.arms import Blind
 from roijax.models import contexts
+from roijax.training.recipe import LMBDAS
 
 BASE = "base"
-END = 0.2
-"""The share of a budget that an arm's second part takes."""
+"""What all others are compared with, but for the systems."""
+
+SYSTEM = "system: ggm"
+"""What the other systems are compared with."""
+
+SHORT = 0.2
+"""The share of a budget that an arm's beginning or ending takes."""
 
 
 class Arm(NamedTuple):
@@ -22,28 +29,43 @@ class Arm(NamedTuple):
   Attributes:
     group: the decision it belongs to.
     changes: of the base's config, by dotted key.
-    ending: of the config in the last `END` of the budget.
+    beginning: of the config in the first `SHORT` of the budget.
+    ending: of the config in the last `SHORT` of the budget.
+    frozen: parameters that stay at their start: a part of their path.
     config: the file in `configs/` that it is of.
     seed: of the run.
   """
 
   group: str
   changes: Mapping[str, Any] = {}
+  beginning: Mapping[str, Any] | None = None
   ending: Mapping[str, Any] | None = None
+  frozen: str | None = None
   config: str = "ggm"
   seed: int = 0
 
   @property
+  def reference(self) -> str:
+    """The arm that it is compared with."""
+    return SYSTEM if self.group == "system" else BASE
+
+  @property
   def settings(self) -> Mapping[str, Any]:
     """What is changed of the config as it is now."""
-    return {**(BEFORE if self.config == "ggm" else {}), **self.changes}
+    dated = self.config == "ggm" and self.reference == BASE
+    return {**(BEFORE if dated else {}), **self.changes}
 
   @property
   def parts(self) -> Sequence[Part]:
     """For `budget.train`."""
-    if self.ending is None:
-      return (Part(1.0, {}),)
-    return (Part(1 - END, {}), Part(END, self.ending))
+    ends = [self.beginning, self.ending]
+    rest = 1 - SHORT * sum(part is not None for part in ends)
+    shares = [SHORT, rest, SHORT]
+    return [
+      Part(share, part)
+      for share, part in zip(shares, [ends[0], {}, ends[1]], strict=True)
+      if part is not None
+    ]
 
 
 def _patchify(channels, blocks, factors=(4, 2, 2)):
@@ -68,6 +90,9 @@ SKIPPING = {**_patchify((64, 128), (1, 3, 1)), "skip": True}
 
 # Eight, as `recipe.LMBDAS`, with half its highest.
 LOWER_RATES = (0.0018, 0.0031, 0.0055, 0.0096, 0.0168, 0.0294, 0.0514, 0.09)
+
+TWICE_AS_FINE = tuple(2 * lmbda for lmbda in LMBDAS)
+HALF_AS_FINE = tuple(lmbda / 2 for lmbda in LMBDAS)
 
 ARMS: dict[str, Arm] = {
   BASE: Arm("seed"),
@@ -116,6 +141,13 @@ ARMS: dict[str, Arm] = {
   ),
   "background 1 in 3 of 10": Arm("loss", {"loss.background_extremes": 0.3}),
   "rates 0.0018 to 0.09": Arm("loss", {"model.lmbdas": LOWER_RATES}),
+  "trade-offs begin twice as fine": Arm(
+    "schedule", beginning={"model.lmbdas": TWICE_AS_FINE}
+  ),
+  "trade-offs begin half as fine": Arm(
+    "schedule", beginning={"model.lmbdas": HALF_AS_FINE}
+  ),
+  "gains stay at their start": Arm("schedule", frozen="log_gain"),
   "skip": Arm("trunk", {"model.trunk": SKIPPING}),
   "skip, M 320": Arm(
     "trunk", {"model.trunk": SKIPPING, **_latent(320, (16, 32, 48, 64, 160))}
@@ -143,6 +175,7 @@ ARMS: dict[str, Arm] = {
     },
     config="swin",
   ),
+  SYSTEM: Arm("system"),
   "system: swin": Arm("system", config="swin"),
   "system: implicit": Arm("system", config="implicit"),
   "system: custom": Arm("system", config="custom"),

@@ -170,11 +170,11 @@ def _measure_fading(model: Flow, params, first: int, sample) -> np.ndarray:
     )
     return jnp.asarray(y)[..., :first]
 
-  full = run(params, 1.0)
+  responses = [run(params, level) for level in _LEVELS]
+  full = responses[-1]
   energy = jnp.sum(full**2, axis=(0, 1, 2))
   shares = [
-    jnp.sum(full * run(params, level), axis=(0, 1, 2)) / energy
-    for level in _LEVELS
+    jnp.sum(full * response, axis=(0, 1, 2)) / energy for response in responses
   ]
   return np.exp(np.log(np.clip(np.stack(shares), 1e-3, 1)).mean(axis=1))
 
