@@ -49,6 +49,7 @@ def test_what_is_shipped_is_what_the_index_says(entry):
   card = (SHIPPED.folder / f"{entry.name}.md").read_text()
   for told in (entry.fingerprint.hex(), entry.sha256, entry.licence):
     assert told in card
+  assert f"weighted {entry.bd_rate_jpeg:+.0f} %" in " ".join(card.split())
   assert 0 < entry.rates_bpp[0] < entry.rates_bpp[1]
   if entry.file is None:
     return
@@ -210,6 +211,7 @@ def _same_fingerprint(content):
     (lambda c: c["weights"][0].update(file="../tiny-1.npz"), "is damaged"),
     (lambda c: c["weights"][0].update(fingerprint="00"), "is damaged"),
     (lambda c: c["weights"][0].update(rates_bpp=[1]), "is damaged"),
+    (lambda c: c["weights"][0].update(bd_rate_jpeg="less"), "is damaged"),
     (lambda c: c["weights"].append(3), "is damaged"),
   ],
 )

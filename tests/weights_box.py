@@ -49,7 +49,10 @@ def make_run(folder, seed=0):
     POINT._replace(quality=1.0, bpp=0.75, psnr=float("inf")),
     rival,
   ]
-  differences = [summary.Difference("jpeg", "psnr_roi", -41.6, 3.0, None)]
+  differences = [
+    summary.Difference("jpeg", "psnr_roi", -41.6, 3.0, None),
+    summary.Difference("jpeg", "psnr_weighted", -31.62, 2.0, None),
+  ]
   path = folder / "results.json"
   report.write_json(path, settings, [], points, differences)
   return folder

@@ -25,7 +25,9 @@ def list_weights(
 ) -> None:
   """Lists the weights that are known here; the default one is marked *.
 
-  A name goes behind --checkpoint. `roijax weights export` ships a run's.
+  bpp: the rates that were measured; vs JPEG: BD-rate of weighted PSNR on the
+  card's first photos. A name goes behind --checkpoint. `roijax weights export`
+  ships a run's.
   """
   if context.invoked_subcommand is not None:
     return
@@ -170,15 +172,17 @@ def _print_table(rows) -> None:
   table.add_column("fingerprint", no_wrap=True)
   table.add_column("MB", justify="right", no_wrap=True)
   table.add_column("bpp", no_wrap=True)
+  table.add_column("vs JPEG", justify="right", no_wrap=True)
   table.add_column("what")
   for row in rows:
-    rates = row.rates_bpp
+    rates, gain = row.rates_bpp, row.bd_rate_jpeg
     summary = row.summary if row.in_box else f"(not here) {row.summary}"
     table.add_row(
       row.name + (" *" if row.is_default else ""),
       row.fingerprint,
       f"{row.size / 1e6:.1f}",
       f"{rates[0]:.2f} to {rates[1]:.2f}" if rates else "-",
+      "-" if gain is None else f"{gain:+.0f} %",
       summary,
     )
   console = Console(highlight=False)

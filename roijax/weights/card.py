@@ -112,8 +112,10 @@ def _training(command: str, name: str) -> str:
     _code(command)
     + "\n\n"
     + _fill(
-      "What comes out has a fingerprint of its own unless every bit comes out"
-      f" the same: it is shipped under a new name, and {name} stays what it is."
+      "The command is for the configs of the commit that `git log"
+      f" --diff-filter=A -- roijax/weights/{name}.npz` names. What comes out"
+      " has a fingerprint of its own unless every bit comes out the same: it"
+      f" is shipped under a new name, and {name} stays what it is."
     )
   )
 

@@ -20,7 +20,7 @@ from roijax.weights.archive import (
   parse_weights,
 )
 from roijax.weights.card import Words, make_card
-from roijax.weights.results import low_high_bpp, read_results
+from roijax.weights.results import find_bd_rate, low_high_bpp, read_results
 from roijax.weights.run import Run, read_run
 from roijax.weights.shipped import (
   FOLDER,
@@ -97,6 +97,7 @@ def export_weights(
     size=len(data),
     summary=_one_line(summary) or _summarise(weights, parameters, trained),
     rates_bpp=low_high_bpp(figures),
+    bd_rate_jpeg=find_bd_rate(figures[0]),
     licence=licence,
     source=f"roijax {roijax.__version__}",
   )

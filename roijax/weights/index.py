@@ -24,6 +24,7 @@ class Description(NamedTuple):
     fingerprint: hex; empty likewise.
     size: bytes.
     rates_bpp: as in `Entry`; None where it is not known.
+    bd_rate_jpeg: as in `Entry`; None likewise.
     summary: as in `Entry`.
     is_default: whether these are taken when none are named.
     in_box: whether the file is there.
@@ -34,6 +35,7 @@ class Description(NamedTuple):
   fingerprint: str
   size: int
   rates_bpp: tuple[float, float] | None
+  bd_rate_jpeg: float | None
   summary: str
   is_default: bool
   in_box: bool
@@ -131,6 +133,7 @@ def describe() -> list[Description]:
       entry.fingerprint.hex(),
       entry.size,
       entry.rates_bpp,
+      entry.bd_rate_jpeg,
       entry.summary,
       entry.name == index.default,
       index.has_file(entry),
@@ -148,6 +151,7 @@ def describe() -> list[Description]:
         identity.system,
         identity.fingerprint.hex(),
         path.stat().st_size,
+        None,
         None,
         summary,
         False,

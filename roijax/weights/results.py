@@ -112,6 +112,20 @@ def low_high_bpp(results: Sequence[Results]) -> tuple[float, float]:
   return round(min(rates), 3), round(max(rates), 3)
 
 
+def find_bd_rate(results: Results) -> float | None:
+  """BD-rate of weighted PSNR against JPEG in percent, if it was measured.
+
+  Without regions every pixel weighs the same: that of plain PSNR.
+  """
+  found = {
+    item["measure"]: item["bd_rate"]
+    for item in results.differences
+    if item["anchor"] == ANCHOR and item["bd_rate"] is not None
+  }
+  rate = found.get("psnr_weighted", found.get("psnr"))
+  return None if rate is None else round(rate, 1)
+
+
 def make_section(results: Results) -> str:
   """The table of one evaluation in Markdown, with what it was made of."""
   rivals = {

@@ -28,6 +28,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
   "bytes": int,
   "summary": str,
   "rates_bpp": list,
+  "bd_rate_jpeg": (int, float, type(None)),
   "licence": str,
   "source": str,
 }
@@ -46,6 +47,8 @@ class Entry:
     size: of the file in bytes.
     summary: one line for people.
     rates_bpp: the lowest and highest rate that was measured, bits a pixel.
+    bd_rate_jpeg: BD-rate of weighted PSNR against JPEG in percent, of the first
+      evaluation on its card; None where there is none.
     licence: of the weights, an SPDX identifier.
     source: what the file comes with, such as `roijax 0.1.0`.
   """
@@ -58,6 +61,7 @@ class Entry:
   size: int
   summary: str
   rates_bpp: tuple[float, float]
+  bd_rate_jpeg: float | None
   licence: str
   source: str
 
@@ -72,6 +76,7 @@ class Entry:
       "bytes": self.size,
       "summary": self.summary,
       "rates_bpp": list(self.rates_bpp),
+      "bd_rate_jpeg": self.bd_rate_jpeg,
       "licence": self.licence,
       "source": self.source,
     }
@@ -227,6 +232,7 @@ def _parse(item: dict[str, Any]) -> Entry:
     item["bytes"],
     item["summary"],
     (low, high),
+    item["bd_rate_jpeg"],
     item["licence"],
     item["source"],
   )
