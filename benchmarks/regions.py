@@ -1,6 +1,6 @@
 """Does the mask steer the bits? Each half of a photo as the region, in turn.
 
-    python -m benchmarks.regions --checkpoint=RUN --photos=folder:PHOTOS
+    python -m benchmarks.regions --photos=folder:KODAK --limit=24
 
 A photo is coded three times with one checkpoint at equal bytes (within 3 %):
 the region on its left half, on its right half, and nowhere. Each half is
@@ -86,7 +86,7 @@ def measure(codec: Codec, photo, quality: float) -> Row:
 def main() -> None:
   """Measures photo by photo; prints and saves the table."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--checkpoint", required=True)
+  parser.add_argument("--checkpoint", help="the default weights if absent")
   parser.add_argument("--photos", required=True)
   parser.add_argument("--data_dir", default=None)
   parser.add_argument("--limit", type=int, default=10)

@@ -70,6 +70,7 @@ OUT = ("-o", "x.roij")
       "Invalid value for '--quality'",
     ),
     (["compress", "photo.png", *OUT, "--background", "0"], "background is 0"),
+    (["compress", "photo.png", *OUT, "--background", "1.5"], "is 1.5; it must"),
     (["compress", "photo.png", *OUT, "--jobs", "0"], "--jobs is 0"),
     (["compress", "photo.png", *OUT, "--max-pixels", "0"], "--max-pixels is 0"),
     (["compress", "photo.png", *OUT, "--max-pixels", "9"], "--max-pixels"),
