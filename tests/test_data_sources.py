@@ -160,6 +160,47 @@ def test_coco_is_prepared_and_read_back(coco_folder, tmp_path):
     assert not photos[f"{split}1.png"]["roi"].any()
 
 
+def test_coco_of_photos_that_a_list_names(coco_folder, tmp_path, capsys):
+  names = tmp_path / "names.txt"
+  names.write_text("# Two.\nval0.png\n\nval2.png  # the dog\n")
+
+  def run(data_dir):
+    code = coco.main(
+      [
+        f"--manual_dir={coco_folder}",
+        f"--data_dir={tmp_path / data_dir}",
+        f"--only={names}",
+      ]
+    )
+    return code, capsys.readouterr().err
+
+  assert run("data")[0] == 0
+  data_dir = str(tmp_path / "data")
+  assert len(open_source("coco_roi:train", data_dir)) == 3
+  source = open_source("coco_roi:val", data_dir)
+  found = {source[i]["name"] for i in range(len(source))}
+  assert found == {"val0.png", "val2.png"}
+  assert run("data") == (
+    2,
+    f"error: {data_dir} has a coco_roi already, of whatever photos: give"
+    " another --data_dir\n",
+  )
+  for text, words in (
+    ("val7.png", "no photo val7.png in"),
+    ("# none\n", "names no photo"),
+  ):
+    names.write_text(text)
+    code, told = run("other")
+    assert (code, told.count("\n")) == (2, 1)
+    assert words in told
+  names.write_bytes(b"\xff\xfe")
+  assert run("other")[1].endswith("this is no text\n")
+  names.write_text("extra.png")
+  Image.new("RGB", (32, 24)).save(coco_folder / "val2017" / "extra.png")
+  assert "does not list extra.png" in run("other")[1]
+  assert not (tmp_path / "other" / "coco_roi" / coco.VERSION).exists()
+
+
 def test_coco_keeps_each_instance_with_its_category(coco_folder, tmp_path):
   coco.prepare(str(coco_folder), str(tmp_path / "data"))
   source = coco.CocoSource("val", str(tmp_path / "data"))

@@ -5,6 +5,8 @@
 reads COCO's own layout (`train2017/`, `val2017/`,
 `annotations/instances_*2017.json`) and writes the TFDS dataset `coco_roi` into
 DIR, from where `CocoSource` and `open_source("coco_roi:train", DIR)` read it.
+`--only=LIST` takes the photos whose names stand in a text file, one a line; a
+split of which it names none is whole.
 """
 
 import argparse
@@ -158,18 +160,39 @@ class CocoSource:
       ) from error
 
 
-def prepare(manual_dir: str, data_dir: str) -> dict[str, int]:
+def read_names(path: str | os.PathLike) -> frozenset[str]:
+  """Reads the names of photos, one a line; `#` begins a remark.
+
+  Raises:
+    DataError: the file cannot be read, or names nothing.
+  """
+  try:
+    lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    reason = getattr(error, "strerror", None) or "this is no text"
+    raise DataError(f"cannot read {path}: {reason}") from error
+  names = frozenset(line.partition("#")[0].strip() for line in lines) - {""}
+  if not names:
+    raise DataError(f"{path} names no photo: write one name a line")
+  return names
+
+
+def prepare(
+  manual_dir: str, data_dir: str, only: frozenset[str] = frozenset()
+) -> dict[str, int]:
   """Prepares `coco_roi`; does nothing when it is already there.
 
   Args:
     manual_dir: COCO's folder.
     data_dir: where the dataset goes, as `coco_roi/1.0.0`.
+    only: names of photos to take; all of a split of which none is named.
 
   Returns:
     The number of photos of each split.
 
   Raises:
-    DataError: COCO's files are missing or damaged.
+    DataError: COCO's files are missing or damaged, a photo that is named is not
+      there, or photos are named and the dataset is there already.
     RoijaxError: the dataset cannot be written.
   """
   folder = pathlib.Path(manual_dir)
@@ -183,11 +206,21 @@ def prepare(manual_dir: str, data_dir: str) -> dict[str, int]:
           f"no {path}: --manual_dir must hold COCO's train2017/, val2017/ and "
           "annotations/ (from https://cocodataset.org/#download)"
         )
+  folders = [folder / f"{split}2017" for split in ("train", "val")]
+  for name in sorted(only):
+    if not any((place / name).is_file() for place in folders):
+      raise DataError(f"no photo {name} in {folders[0]} or {folders[1]}")
+  if only and (pathlib.Path(data_dir) / "coco_roi" / VERSION).exists():
+    raise DataError(
+      f"{data_dir} has a coco_roi already, of whatever photos: give another"
+      " --data_dir"
+    )
   tfds = _import_tfds()
   from roijax.data.coco_builder import CocoRoi
 
   try:
     builder = CocoRoi(data_dir=data_dir, file_format="array_record")
+    builder.only = only
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(
         manual_dir=folder.absolute(), try_download_gcs=False
@@ -223,9 +256,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument(
     "--data_dir", required=True, help="where the prepared dataset goes"
   )
+  parser.add_argument(
+    "--only",
+    metavar="LIST",
+    help="a text file that names the photos to take, one a line",
+  )
   options = parser.parse_args(arguments)
   try:
-    counts = prepare(options.manual_dir, options.data_dir)
+    only = frozenset() if options.only is None else read_names(options.only)
+    counts = prepare(options.manual_dir, options.data_dir, only)
   except RoijaxError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -48,7 +48,12 @@ class CocoRoi(tfds.core.GeneratorBasedBuilder):
   `instances`: for each, `category_id` (COCO's), `category` (its name),
   `is_crowd`, and `mask` (COCO's compressed RLE as text; the size is the
   photo's).
+
+  Attributes:
+    only: names of photos to take; all of a split of which none is named.
   """
+
+  only: frozenset[str] = frozenset()
 
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
@@ -94,7 +99,13 @@ class CocoRoi(tfds.core.GeneratorBasedBuilder):
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     index = coco.read_annotations(annotations)
     left_out = 0
+    named = {name for name in self.only if (folder / name).is_file()}
+    if not named <= index.images.keys():
+      unknown = min(named - index.images.keys())
+      raise DataError(f"{annotations} does not list {unknown}")
     for name, entry in index.images.items():
+      if named and name not in named:
+        continue
       data = _read_photo(folder / name, entry)
       if data is None:
         left_out += 1
