@@ -6,10 +6,12 @@ The photo is a patchwork of a folder's photos, enlarged to 1700x1275 each. It
 is coded and decoded by fresh processes, whose peak memory is told. A seam
 would show as a step in the error between the pixels on both sides of a border
 of groups or windows: the mean square of that step, over borders, is compared
-with the same over the borders of all other cells.
+with the same over the borders of all other cells. `--keep=PNG` keeps what came
+back, to be looked at.
 """
 
 import argparse
+import io
 import json
 import pathlib
 import resource
@@ -26,6 +28,8 @@ from roijax.cli import exit_code
 from roijax.coding import groups
 from roijax.data.sources import open_source
 from roijax.errors import ConfigError
+from roijax.files import write_whole
+from roijax.metrics.psnr import psnr
 
 PATCH = (1700, 1275)
 
@@ -116,6 +120,7 @@ def main() -> None:
   parser.add_argument("--checkpoint", help="the default weights if absent")
   parser.add_argument("--size", type=_size, default="8000x6000")
   parser.add_argument("--quality", type=float, default=3.0)
+  parser.add_argument("--keep", type=pathlib.Path, metavar="PNG")
   parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
   options = parser.parse_args()
   if options.one:
@@ -150,7 +155,14 @@ def main() -> None:
       )
     size = (folder / "photo.roij").stat().st_size
     back = np.load(folder / "back.npy")
-    print(f"{size:,} bytes, {8 * size / (width * height):.3f} bpp")
+    print(
+      f"{size:,} bytes, {8 * size / (width * height):.3f} bpp,"
+      f" {psnr(photo, back):.2f} dB"
+    )
+    if options.keep:
+      stream = io.BytesIO()
+      Image.fromarray(back).save(stream, "PNG")
+      write_whole(options.keep, stream.getvalue())
     from roijax.codec import Codec
 
     halo = Codec.load(options.checkpoint).model.halo
