@@ -244,6 +244,7 @@ def test_a_card_tells_how_the_weights_were_trained(run, out):
   card = (out / "tiny-1.md").read_text()
   assert "| steps | 200 (of 300) of 8 crops |" in card
   assert "| images | 1,600 crops |" in card
+  assert "| moving average | of the parameters, 0.999 |" in card
   assert "--config.train.steps=300" in card
   assert "/home" not in card and "/home" not in entry.summary
 

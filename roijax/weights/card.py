@@ -98,6 +98,7 @@ def _facts(entry: Entry, parameters: int, run: Run | None) -> str:
       planned = "" if run.step == run.planned else f" (of {run.planned:,})"
       rows.append(("steps", f"{run.step:,}{planned} of {run.batch_size} crops"))
       rows.append(("images", f"{images:,} crops"))
+    rows.append(("moving average", f"of the parameters, {run.ema_decay:g}"))
     if run.seconds is not None:
       rows.append(("wall time", f"{run.seconds:,.0f} s"))
   lines = ["| | |", "| --- | --- |"]

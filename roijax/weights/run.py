@@ -34,6 +34,7 @@ class Run(NamedTuple):
     photos: the spec of the training photos, published.
     crop: side of the squares that were cut from them, pixels.
     batch_size: crops a step.
+    ema_decay: of the moving average of the parameters, which the weights are.
     planned: the step at which the run was to end.
     step: the last step in its log; None where there is no log.
     seconds: wall time until then; None likewise.
@@ -44,6 +45,7 @@ class Run(NamedTuple):
   photos: str
   crop: int
   batch_size: int
+  ema_decay: float
   planned: int
   step: int | None
   seconds: float | None
@@ -74,6 +76,7 @@ def read_run(
       photos=publish_spec(config["data"]["source"]),
       crop=int(config["data"]["crop"]),
       batch_size=int(config["data"]["batch_size"]),
+      ema_decay=float(config["train"]["ema_decay"]),
       planned=int(config["train"]["steps"]),
       step=last.get("step"),
       seconds=last.get("seconds"),
