@@ -30,8 +30,8 @@ class Part(NamedTuple):
 
   Attributes:
     share: of the budget, in (0, 1].
-    changes: what it changes of the config, by dotted key. The parameters stay
-      what they are.
+    changes: what it changes of the config's `data`, `loss` and `model`, by
+      dotted key. The parameters stay what they are, the optimizer too.
   """
 
   share: float
@@ -90,12 +90,15 @@ def train(
     seconds: of CPU time, of this process.
     start: weights of which the parameters begin with what fits, or None.
     parts: stretches of the run, whose shares sum to one. The parameters start
-      as they would without them.
+      as they would without them, but for the data that they are fitted to.
     frozen: parameters whose path holds this stay at their start.
     show: is told the CPU seconds spent so far.
 
   Returns:
     What the budget bought.
+
+  Raises:
+    KeyError: no parameter's path holds `frozen`.
   """
   key = jax.random.key(config.seed)
   devices = parallel.pick_devices(1)
@@ -150,9 +153,12 @@ def _follow_clock(
   fixed = {**options, "schedule": "constant", "warmup_steps": 0}
 
   def stays(params):
-    return jax.tree_util.tree_map_with_path(
+    found = jax.tree_util.tree_map_with_path(
       lambda path, _: frozen in jax.tree_util.keystr(path), params
     )
+    if not any(jax.tree.leaves(found)):
+      raise KeyError(f"{frozen} is no parameter")
+    return found
 
   def make(learning_rate):
     optimizer = make_optimizer({**fixed, RATE: learning_rate}, 1)[0]

@@ -51,6 +51,8 @@ def test_what_is_frozen_stays_and_what_begins_otherwise_starts_alike():
   start = np.log([[start_gain(lmbda)] for lmbda in config.model.lmbdas])
   frozen = gains(0.3, frozen="log_gain")
   np.testing.assert_allclose(frozen - start, 0, atol=1e-6)
+  with pytest.raises(KeyError, match="log_gian is no parameter"):
+    gains(1e-6, frozen="log_gian")
   begun = gains(1e-6, parts=(budget.Part(1.0, other),))
   np.testing.assert_allclose(begun - start, 0, atol=2e-3)
   assert np.abs(begun - start).max() > 1e-6

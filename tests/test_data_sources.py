@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from smoke_model import ROOT
 
 from roijax.data import coco, images
 from roijax.data.photo import Source
@@ -160,45 +161,59 @@ def test_coco_is_prepared_and_read_back(coco_folder, tmp_path):
     assert not photos[f"{split}1.png"]["roi"].any()
 
 
-def test_coco_of_photos_that_a_list_names(coco_folder, tmp_path, capsys):
-  names = tmp_path / "names.txt"
-  names.write_text("# Two.\nval0.png\n\nval2.png  # the dog\n")
+def test_an_excerpt_of_coco_has_splits_of_its_own(
+  coco_folder, tmp_path, capsys
+):
+  listed = tmp_path / "excerpt.txt"
 
-  def run(data_dir):
+  def run(text, data_dir="other"):
+    listed.write_text(text)
+    folder = tmp_path / data_dir
     code = coco.main(
       [
         f"--manual_dir={coco_folder}",
-        f"--data_dir={tmp_path / data_dir}",
-        f"--only={names}",
+        f"--data_dir={folder}",
+        f"--excerpt={listed}",
       ]
     )
-    return code, capsys.readouterr().err
+    return code, capsys.readouterr().err.strip().splitlines()[-1]
 
-  assert run("data")[0] == 0
-  data_dir = str(tmp_path / "data")
-  assert len(open_source("coco_roi:train", data_dir)) == 3
-  source = open_source("coco_roi:val", data_dir)
-  found = {source[i]["name"] for i in range(len(source))}
-  assert found == {"val0.png", "val2.png"}
-  assert run("data") == (
-    2,
-    f"error: {data_dir} has a coco_roi already, of whatever photos: give"
-    " another --data_dir\n",
-  )
-  for text, words in (
-    ("val7.png", "no photo val7.png in"),
-    ("# none\n", "names no photo"),
+  good = "# Three.\ntrain val0.png\n\nval train2.png # there\nval val2.png\n"
+  assert run(good, "data")[0] == 0
+  for split, names in (
+    ("train", ["val0.png"]),
+    ("val", ["train2.png", "val2.png"]),
   ):
-    names.write_text(text)
-    code, told = run("other")
-    assert (code, told.count("\n")) == (2, 1)
+    source = open_source(f"coco_roi:{split}", str(tmp_path / "data"))
+    found = {source[i]["name"]: source[i] for i in range(len(source))}
+    assert sorted(found) == names
+    for name, photo in found.items():
+      place = f"{name[:-5]}2017"
+      stored = images.read_image(coco_folder / place / name)
+      np.testing.assert_array_equal(photo["image"], stored)
+  code, told = run(good, "data")
+  assert (code, "already holds a coco_roi" in told) == (2, True)
+  for text, words in (
+    ("train val0.png\nval val7.png", "no RGB photo val7.png in"),
+    ("train val0.png", "names no photo for val"),
+    ("val0.png", "line 1: write train or val and a photo's file name"),
+    ("\ntest val0.png", "line 2: write train or val"),
+    ("train a.png\nval a.png", "line 2: a.png is there twice"),
+  ):
+    code, told = run(text)
+    assert (code, told[:7]) == (2, "error: ")
     assert words in told
-  names.write_bytes(b"\xff\xfe")
-  assert run("other")[1].endswith("this is no text\n")
-  names.write_text("extra.png")
-  Image.new("RGB", (32, 24)).save(coco_folder / "val2017" / "extra.png")
-  assert "does not list extra.png" in run("other")[1]
+  with pytest.raises(DataError, match=r"cannot read .*none\.txt"):
+    coco.read_excerpt(tmp_path / "none.txt")
   assert not (tmp_path / "other" / "coco_roi" / coco.VERSION).exists()
+
+
+def test_the_published_excerpt_is_what_the_figures_are_of():
+  names = coco.read_excerpt(ROOT / "docs" / "photos" / "coco_excerpt.txt")
+  assert {split: len(known) for split, known in names.items()} == {
+    "train": 718,
+    "val": 99,
+  }
 
 
 def test_coco_keeps_each_instance_with_its_category(coco_folder, tmp_path):

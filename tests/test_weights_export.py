@@ -53,7 +53,7 @@ def test_an_export_is_found_and_described(run, out, box):
   assert index.find("tiny-1") == out / "tiny-1.npz"
   assert index.entries()[-1] == entry
   assert entry.rates_bpp == (0.25, 0.75)
-  assert entry.bd_rate_jpeg == -31.6
+  assert entry.bd_rate_jpeg == -32
   rows = index.describe()
   assert [row.name for row in rows] == ["tiny-1", "tiny-2"]
   assert [row.is_default for row in rows] == [False, True]

@@ -58,14 +58,10 @@ class Arm(NamedTuple):
   @property
   def parts(self) -> Sequence[Part]:
     """For `budget.train`."""
-    ends = [self.beginning, self.ending]
-    rest = 1 - SHORT * sum(part is not None for part in ends)
-    shares = [SHORT, rest, SHORT]
-    return [
-      Part(share, part)
-      for share, part in zip(shares, [ends[0], {}, ends[1]], strict=True)
-      if part is not None
-    ]
+    first = [] if self.beginning is None else [Part(SHORT, self.beginning)]
+    last = [] if self.ending is None else [Part(SHORT, self.ending)]
+    rest = 1 - SHORT * len(first + last)
+    return [*first, Part(rest, {}), *last]
 
 
 def _patchify(channels, blocks, factors=(4, 2, 2)):

@@ -5,8 +5,8 @@
 reads COCO's own layout (`train2017/`, `val2017/`,
 `annotations/instances_*2017.json`) and writes the TFDS dataset `coco_roi` into
 DIR, from where `CocoSource` and `open_source("coco_roi:train", DIR)` read it.
-`--only=LIST` takes the photos whose names stand in a text file, one a line; a
-split of which it names none is whole.
+`--excerpt=LIST` takes the photos that a text file names, with the split that
+each is to be in, whichever of COCO's it is from.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import io
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -160,39 +160,60 @@ class CocoSource:
       ) from error
 
 
-def read_names(path: str | os.PathLike) -> frozenset[str]:
-  """Reads the names of photos, one a line; `#` begins a remark.
+def read_excerpt(path: str | os.PathLike) -> dict[str, frozenset[str]]:
+  """Reads which photos an excerpt has: lines such as `val 000000000139.jpg`.
+
+  `#` begins a remark.
+
+  Returns:
+    The names of each split, `train` and `val`.
 
   Raises:
-    DataError: the file cannot be read, or names nothing.
+    DataError: the file cannot be read, a line is something else, a photo is
+      named twice, or a split has none.
   """
   try:
     lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, "strerror", None) or "this is no text"
     raise DataError(f"cannot read {path}: {reason}") from error
-  names = frozenset(line.partition("#")[0].strip() for line in lines) - {""}
-  if not names:
-    raise DataError(f"{path} names no photo: write one name a line")
-  return names
+  names: dict[str, set[str]] = {"train": set(), "val": set()}
+  for number, line in enumerate(lines, 1):
+    words = line.partition("#")[0].split()
+    if not words:
+      continue
+    if len(words) != 2 or words[0] not in names:
+      raise DataError(
+        f"{path}, line {number}: write train or val and a photo's file name"
+      )
+    if any(words[1] in known for known in names.values()):
+      raise DataError(f"{path}, line {number}: {words[1]} is there twice")
+    names[words[0]].add(words[1])
+  for split, known in names.items():
+    if not known:
+      raise DataError(f"{path} names no photo for {split}")
+  return {split: frozenset(known) for split, known in names.items()}
 
 
 def prepare(
-  manual_dir: str, data_dir: str, only: frozenset[str] = frozenset()
+  manual_dir: str,
+  data_dir: str,
+  excerpt: Mapping[str, frozenset[str]] | None = None,
 ) -> dict[str, int]:
   """Prepares `coco_roi`; does nothing when it is already there.
 
   Args:
     manual_dir: COCO's folder.
     data_dir: where the dataset goes, as `coco_roi/1.0.0`.
-    only: names of photos to take; all of a split of which none is named.
+    excerpt: the photos of each split, as `read_excerpt` reads them; None for
+      COCO's own splits, whole.
 
   Returns:
     The number of photos of each split.
 
   Raises:
-    DataError: COCO's files are missing or damaged, a photo that is named is not
-      there, or photos are named and the dataset is there already.
+    DataError: COCO's files are missing or damaged, a photo of the excerpt is
+      not there, or an excerpt is asked for and the dataset is there already.
     RoijaxError: the dataset cannot be written.
   """
   folder = pathlib.Path(manual_dir)
@@ -206,21 +227,17 @@ def prepare(
           f"no {path}: --manual_dir must hold COCO's train2017/, val2017/ and "
           "annotations/ (from https://cocodataset.org/#download)"
         )
-  folders = [folder / f"{split}2017" for split in ("train", "val")]
-  for name in sorted(only):
-    if not any((place / name).is_file() for place in folders):
-      raise DataError(f"no photo {name} in {folders[0]} or {folders[1]}")
-  if only and (pathlib.Path(data_dir) / "coco_roi" / VERSION).exists():
+  if excerpt and (pathlib.Path(data_dir) / "coco_roi" / VERSION).exists():
     raise DataError(
-      f"{data_dir} has a coco_roi already, of whatever photos: give another"
-      " --data_dir"
+      f"{data_dir} already holds a coco_roi, perhaps of other photos: give"
+      " another --data_dir"
     )
   tfds = _import_tfds()
   from roijax.data.coco_builder import CocoRoi
 
   try:
     builder = CocoRoi(data_dir=data_dir, file_format="array_record")
-    builder.only = only
+    builder.excerpt = excerpt
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(
         manual_dir=folder.absolute(), try_download_gcs=False
@@ -257,14 +274,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     "--data_dir", required=True, help="where the prepared dataset goes"
   )
   parser.add_argument(
-    "--only",
+    "--excerpt",
     metavar="LIST",
-    help="a text file that names the photos to take, one a line",
+    help="a text file that names the photos to take, such as"
+    " docs/photos/coco_excerpt.txt",
   )
   options = parser.parse_args(arguments)
   try:
-    only = frozenset() if options.only is None else read_names(options.only)
-    counts = prepare(options.manual_dir, options.data_dir, only)
+    excerpt = None if options.excerpt is None else read_excerpt(options.excerpt)
+    counts = prepare(options.manual_dir, options.data_dir, excerpt)
   except RoijaxError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

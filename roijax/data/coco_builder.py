@@ -7,7 +7,7 @@ ArrayRecord, photos as the bytes of their files, masks as PNG and RLE.
 import io
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from PIL import Image
 from roijax.data import images
 from roijax.errors import DataError
 from roijax.roi import coco
+
+SPLITS = ("train", "val")
 
 _DESCRIPTION = """
 COCO 2017 photos, each with the union of its instance masks as a region of
@@ -50,10 +52,11 @@ class CocoRoi(tfds.core.GeneratorBasedBuilder):
   photo's).
 
   Attributes:
-    only: names of photos to take; all of a split of which none is named.
+    excerpt: the names of each split's photos, wherever in COCO they lie; None
+      for COCO's own splits, whole.
   """
 
-  only: frozenset[str] = frozenset()
+  excerpt: Mapping[str, frozenset[str]] | None = None
 
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
@@ -86,25 +89,34 @@ class CocoRoi(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager) -> dict[str, Iterator]:
     folder = pathlib.Path(dl_manager.manual_dir)
-    return {
-      split: self._generate_examples(
-        folder / f"{split}2017",
-        folder / "annotations" / f"instances_{split}2017.json",
+    return {split: self._read_split(folder, split) for split in SPLITS}
+
+  def _read_split(
+    self, folder: pathlib.Path, split: str
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    if self.excerpt is None:
+      yield from self._generate_examples(folder, split, None)
+      return
+    left = set(self.excerpt[split])
+    for place in SPLITS:
+      for name, example in self._generate_examples(folder, place, left):
+        left.remove(name)
+        yield name, example
+    if left:
+      raise DataError(
+        f"no RGB photo {min(left)} in the annotations below {folder}"
       )
-      for split in ("train", "val")
-    }
 
   def _generate_examples(
-    self, folder: pathlib.Path, annotations: pathlib.Path
+    self, coco_folder: pathlib.Path, split: str, names: Set[str] | None
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    index = coco.read_annotations(annotations)
+    """The photos of one of COCO's splits; of `names` alone, if there are."""
+    folder = coco_folder / f"{split}2017"
+    path = coco_folder / "annotations" / f"instances_{split}2017.json"
+    index = coco.read_annotations(path)
     left_out = 0
-    named = {name for name in self.only if (folder / name).is_file()}
-    if not named <= index.images.keys():
-      unknown = min(named - index.images.keys())
-      raise DataError(f"{annotations} does not list {unknown}")
     for name, entry in index.images.items():
-      if named and name not in named:
+      if names is not None and name not in names:
         continue
       data = _read_photo(folder / name, entry)
       if data is None:

@@ -5,7 +5,7 @@ mirrored photo shows it those that face right. Each answers at a true face
 with many boxes, at a chance likeness with few, and true faces often please
 more than one: the boxes that overlap are votes, whoever gave them.
 
-Of 99 photos of COCO's val2017, on which it was also tuned, it finds faces in 23
+Of 99 photos of `coco_roi:val`, on which it was also tuned, it finds faces in 23
 of the 54 with people, many of whom turn away, and in none of the 45 without.
 Faces that look down or lie on their side are missed.
 """

@@ -4,7 +4,7 @@ OpenCV's HOG detector (Dalal and Triggs, CVPR 2005) knows people who stand or
 walk and are seen from head to foot. Most photos cut them off or seat them, so
 that a body is also taken to hang below every face that `face` finds.
 
-On 54 photos of COCO's val2017 with people in them, on which it was also tuned,
+On 54 photos of `coco_roi:val` with people in them, on which it was also tuned,
 HOG alone marks mainly people in 13, both together in 30; where anything is
 marked, its intersection over union with the people's annotated boxes is 0.45 on
 average. In 6 of 45 photos without people HOG takes a post or the like for one:

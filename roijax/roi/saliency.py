@@ -2,7 +2,7 @@
 
 OpenCV's residual is smoothed, and weighted by a soft bump over the middle,
 where photographers put what matters. Ranking pixels by it against the
-annotated objects of 93 photos of COCO's val2017, on which it was also chosen,
+annotated objects of 93 photos of `coco_roi:val`, on which it was also chosen,
 gives an area under the ROC curve of 0.75; the residual alone gives 0.71, the
 bump alone 0.69, and OpenCV's "fine-grained" saliency with the bump 0.73. The
 region takes 10 to 35 % of a photo.

@@ -37,6 +37,7 @@ OPENING_RATE = 3e-3
 OPENING_BATCH = 8
 _RIDGE = 1e-3
 _PATCH = 16
+# The last is what all are compared with.
 _LEVELS = (0.1, 0.25, 0.5, 1.0)
 
 SKIP = "skip"

@@ -35,7 +35,7 @@ class Description(NamedTuple):
   fingerprint: str
   size: int
   rates_bpp: tuple[float, float] | None
-  bd_rate_jpeg: float | None
+  bd_rate_jpeg: int | None
   summary: str
   is_default: bool
   in_box: bool

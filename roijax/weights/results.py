@@ -112,8 +112,8 @@ def low_high_bpp(results: Sequence[Results]) -> tuple[float, float]:
   return round(min(rates), 3), round(max(rates), 3)
 
 
-def find_bd_rate(results: Results) -> float | None:
-  """BD-rate of weighted PSNR against JPEG in percent, if it was measured.
+def find_bd_rate(results: Results) -> int | None:
+  """BD-rate of weighted PSNR against JPEG in whole percent, if measured.
 
   Without regions every pixel weighs the same: that of plain PSNR.
   """
@@ -123,7 +123,7 @@ def find_bd_rate(results: Results) -> float | None:
     if item["anchor"] == ANCHOR and item["bd_rate"] is not None
   }
   rate = found.get("psnr_weighted", found.get("psnr"))
-  return None if rate is None else round(rate, 1)
+  return None if rate is None else round(rate)
 
 
 def make_section(results: Results) -> str:

@@ -28,7 +28,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
   "bytes": int,
   "summary": str,
   "rates_bpp": list,
-  "bd_rate_jpeg": (int, float, type(None)),
+  "bd_rate_jpeg": (int, type(None)),
   "licence": str,
   "source": str,
 }
@@ -47,8 +47,8 @@ class Entry:
     size: of the file in bytes.
     summary: one line for people.
     rates_bpp: the lowest and highest rate that was measured, bits a pixel.
-    bd_rate_jpeg: BD-rate of weighted PSNR against JPEG in percent, of the first
-      evaluation on its card; None where there is none.
+    bd_rate_jpeg: BD-rate of weighted PSNR against JPEG in whole percent, of the
+      first evaluation on its card; None where there is none.
     licence: of the weights, an SPDX identifier.
     source: what the file comes with, such as `roijax 0.1.0`.
   """
@@ -61,7 +61,7 @@ class Entry:
   size: int
   summary: str
   rates_bpp: tuple[float, float]
-  bd_rate_jpeg: float | None
+  bd_rate_jpeg: int | None
   licence: str
   source: str
 
