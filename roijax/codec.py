@@ -233,7 +233,8 @@ class Codec:
       _quality(header),
       _part(progress, 0.0, analysed),
     )
-    walk = self._walk(header, count_bits)
+    # Only the float likelihoods look at what was written.
+    walk = self._walk(header, count_bits, keeps=count_bits)
     mask = walk.write_mask(roi)
     z = None
     if steps:
@@ -280,7 +281,9 @@ class Codec:
       rounded=self.programs.outline.order.reads_far_back,
     )
 
-  def _walk(self, header: container.Header, count_bits: bool) -> Walk:
+  def _walk(
+    self, header: container.Header, count_bits: bool, keeps: bool = True
+  ) -> Walk:
     return Walk(
       self.programs,
       self.weights.z_tables,
@@ -288,6 +291,7 @@ class Codec:
       (header.height, header.width),
       rounded=header.rounded,
       count_bits=count_bits,
+      keeps=keeps,
     )
 
   def decompress(

@@ -73,9 +73,9 @@ class Walk:
 
   Attributes:
     y_hat: float32 [h, w, M], multiples of 1 / `Y_STEPS`, filled as groups are
-      walked.
+      walked, if they are kept.
     z_hat: float32 [h / 4, w / 4, N], likewise.
-    h: float32 [h, w, D], what the hyper-synthesis made of it.
+    h: float32 [h, w, D], what the hyper-synthesis made of it, likewise.
     cells: bits of each position of y by the tables, z's spread evenly over
       its group; None unless asked for.
     symbols_crc: of all symbols so far.
@@ -91,18 +91,32 @@ class Walk:
     *,
     rounded: bool = False,
     count_bits: bool = False,
+    keeps: bool = True,
   ):
-    """Makes room for a photo of `size`, height and width in pixels."""
+    """Makes room for a photo.
+
+    Args:
+      programs: the compiled flow.
+      z_tables: one a channel.
+      y_tables: of all scales and shapes.
+      size: height and width in pixels.
+      rounded: whether means lie on a grid (`MEAN_STEPS`).
+      count_bits: whether `cells` are wanted.
+      keeps: whether what was walked is wanted. A group needs nothing of
+        another, and of a large photo all of them are the most of the memory.
+    """
     self._rounded = rounded
     self.programs = programs
     self.z_tables, self.y_tables = z_tables, y_tables
     self.size = size
     rows, columns = map(groups.count_cells, size)
-    dims = latent_size(*size)
-    self.y_hat = np.zeros((*dims, programs.outline.latent_channels), np.float32)
-    self.z_hat = np.zeros((rows, columns, len(z_tables)), np.float32)
+    self._dims = latent_size(*size)
+    channels = programs.outline.latent_channels if keeps else 0
+    self.y_hat = np.zeros((*self._dims, channels), np.float32)
+    self.z_hat = np.zeros((rows, columns, len(z_tables) * keeps), np.float32)
+    self._keeps = keeps
     self.h: np.ndarray | None = None
-    self.cells = np.zeros(dims) if count_bits else None
+    self.cells = np.zeros(self._dims) if count_bits else None
     self.symbols_crc = 0
     self.mask: np.ndarray | None = None
 
@@ -124,7 +138,6 @@ class Walk:
     cells = group.cells
     z_symbols = direction.exchange_z()
     self._note(z_symbols)
-    self.z_hat[cells] = z_symbols
     canvas = groups.pick_canvas(group.rows, group.columns)
     h = self.programs.hyper_synthesise(pad_zeros(z_symbols, *canvas)[None])
     dims = canvas[0] * PER_CELL, canvas[1] * PER_CELL
@@ -147,11 +160,13 @@ class Walk:
       if self.cells is not None:
         bits = self.y_tables.bits(symbols, indexes).sum(axis=1)
         self.cells[place[0][:, 0], place[1][:, 0]] += bits
-    if self.h is None:
-      self.h = np.empty((*self.y_hat.shape[:2], h.shape[-1]), np.float32)
-    self.h[inside] = h[0, :height, :width]
-    known = y_hat[0, :height, :width]
-    self.y_hat[inside] = np.round(known * Y_STEPS) / Y_STEPS
+    if self._keeps:
+      if self.h is None:
+        self.h = np.empty((*self._dims, h.shape[-1]), np.float32)
+      self.z_hat[cells] = z_symbols
+      self.h[inside] = h[0, :height, :width]
+      known = y_hat[0, :height, :width]
+      self.y_hat[inside] = np.round(known * Y_STEPS) / Y_STEPS
     if self.cells is not None:
       bits = self.z_tables.bits(z_symbols.ravel(), channel_indexes(z_symbols))
       self.cells[inside] += bits.sum() / (height * width)

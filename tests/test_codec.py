@@ -47,6 +47,17 @@ def test_the_decoder_sees_what_the_encoder_saw(smoke_codec, photo, roi):
   np.testing.assert_array_equal(smoke_codec.measure_cells(data), walk.cells)
 
 
+def test_an_encoder_keeps_no_latents_that_nobody_asks_for(
+  smoke_codec, photo, roi, data
+):
+  settings = dict(quality=0.75, background=0.25)
+  plain, _, walk, _ = smoke_codec._encode(photo, roi, **settings)
+  assert walk.y_hat.size == walk.z_hat.size == 0
+  assert walk.h is None
+  assert plain == smoke_codec.compress_detailed(photo, roi, **settings).data
+  assert plain == data
+
+
 def test_the_file_is_as_large_as_the_tables_foretell(smoke_codec):
   for size, quality in ((64, 0.0), (192, 0.5), (192, 1.0)):
     encoded = smoke_codec.compress_detailed(
