@@ -250,8 +250,8 @@ class Codec:
         mask=walk.mask,
         progress=_part(progress, analysed, refined),
       )
-    direction = Encoding(walk, y, pooled, z)
-    walk.run(direction, _part(progress, refined, 1.0))
+    with Encoding(walk, y, pooled, z) as direction:
+      walk.run(direction, _part(progress, refined, 1.0))
     data = container.write(
       container.Container(
         header=header,

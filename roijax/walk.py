@@ -12,6 +12,7 @@ group lies at the upper left of a canvas (`groups.pick_canvas`), zeros around.
 """
 
 from collections.abc import Callable
+from concurrent import futures
 from typing import Protocol
 
 import numpy as np
@@ -62,7 +63,7 @@ class _Direction(Protocol):
     ...
 
   def exchange_y(self, mean, indexes, close, place) -> np.ndarray:
-    """The symbols of a pass, like `mean`; `place` is in the photo."""
+    """The symbols of a pass, like `mean`; `place` indexes the photo's y."""
     ...
 
   def finish(self) -> None: ...
@@ -151,15 +152,15 @@ class Walk:
       if self._rounded:
         mean = np.round(mean * MEAN_STEPS) / MEAN_STEPS
       real = slice(one.count)
-      rows, columns = one.rows[real, None], one.columns[real, None]
-      channels = np.arange(*one.channels)[None]
+      rows, columns = one.rows[real], one.columns[real]
+      channels = slice(*one.channels)
       place = rows + top, columns + left, channels
       symbols = direction.exchange_y(mean, indexes, close, place)
       self._note(symbols)
       y_hat[0, rows, columns, channels] = symbols + mean
       if self.cells is not None:
         bits = self.y_tables.bits(symbols, indexes).sum(axis=1)
-        self.cells[place[0][:, 0], place[1][:, 0]] += bits
+        self.cells[place[:2]] += bits
     if self._keeps:
       if self.h is None:
         self.h = np.empty((*self._dims, h.shape[-1]), np.float32)
@@ -235,6 +236,9 @@ class Walk:
 class Encoding:
   """The direction that writes.
 
+  A thread codes the symbols of a pass while the networks are at the next one.
+  It ends with the `with` block.
+
   Attributes:
     streams: one a group.
     boundary: the close calls, as `container.Container` has them.
@@ -259,10 +263,29 @@ class Encoding:
     self.streams: list[bytes] = []
     self.boundary: list[tuple[int, int]] = []
     self._ordinal = 0
+    # One thread, so that calls stay in order.
+    self._writer = futures.ThreadPoolExecutor(1)
+    self._pending: list[futures.Future] = []
+
+  def __enter__(self):
+    """Returns itself."""
+    return self
+
+  def __exit__(self, *_):
+    """Ends the thread."""
+    self._writer.shutdown()
 
   def begin(self, group: groups.Group) -> None:
     """Starts a stream."""
     self._group, self._encoder = group, coder.Encoder()
+
+  def _write(self, symbols, indexes, tables: Tables) -> None:
+    """Has the symbols appended to the stream."""
+    self._pending.append(
+      self._writer.submit(
+        self._encoder.encode, symbols.ravel(), indexes, tables
+      )
+    )
 
   def exchange_z(self) -> np.ndarray:
     """Writes the group's hyper-symbols, computed if need be."""
@@ -272,9 +295,7 @@ class Encoding:
     else:
       z = self._z[group.cells]
     symbols = _to_symbols(z)
-    self._encoder.encode(
-      symbols.ravel(), channel_indexes(symbols), walk.z_tables
-    )
+    self._write(symbols, channel_indexes(symbols), walk.z_tables)
     self._ordinal += symbols.size
     return symbols
 
@@ -282,7 +303,7 @@ class Encoding:
     """Rounds and writes the symbols of a pass."""
     symbols = _to_symbols(self._y[place] - mean)
     flat = indexes.ravel()
-    self._encoder.encode(symbols.ravel(), flat, self._walk.y_tables)
+    self._write(symbols, flat, self._walk.y_tables)
     self.boundary.extend(
       (self._ordinal + int(i), int(flat[i])) for i in np.flatnonzero(close)
     )
@@ -290,7 +311,10 @@ class Encoding:
     return symbols
 
   def finish(self) -> None:
-    """Ends the stream."""
+    """Ends the stream, when all is written that was to be."""
+    for call in self._pending:
+      call.result()
+    self._pending.clear()
     self.streams.append(self._encoder.finish())
 
 
