@@ -198,7 +198,7 @@ def test_noise_of_float64_in_the_entropy_networks_changes_nothing(
   noisy = _copy(smoke_codec)
   rng = np.random.default_rng(0)
   noisy.programs.entropy_params = jax.tree.map(
-    lambda x: x * (1 + 1e-11 * rng.standard_normal(x.shape)),
+    lambda x: np.asarray(x) * (1 + 1e-11 * rng.standard_normal(x.shape)),
     noisy.programs.entropy_params,
   )
   assert noisy.compress(photo, roi, quality=0.75) == data
