@@ -19,11 +19,12 @@ import numpy as np
 from roijax import checks, efforts, refinement, tiling
 from roijax.coding import container, tables
 from roijax.coding.boxes import Box
+from roijax.directions import DISAGREEMENT, Decoding, Encoding
 from roijax.errors import BitstreamError, CheckpointError, ConfigError
 from roijax.executables import Executables
 from roijax.models.registry import build_model
 from roijax.programs import Programs, cache_folder, use_compilation_cache
-from roijax.walk import DISAGREEMENT, Decoding, Encoding, Walk
+from roijax.walk import Walk
 from roijax.weights import index
 from roijax.weights.archive import Weights, load_weights
 

@@ -60,10 +60,17 @@ ALLOWED = {
     "roijax.tiling",
     *LOW,
   },
+  "roijax.directions": {
+    "roijax.coding",
+    "roijax.tiling",
+    "roijax.walk",
+    *LOW,
+  },
   "roijax.checks": {"roijax.coding", *LOW},
   "roijax.codec": {
     "roijax.checks",
     "roijax.coding",
+    "roijax.directions",
     "roijax.efforts",
     "roijax.executables",
     "roijax.models",

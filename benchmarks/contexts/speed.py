@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.exactness.probes import make_walk
 from roijax.codec import Codec
 from roijax.coding import container
+from roijax.directions import Decoding
 from roijax.programs import Programs
-from roijax.walk import Decoding
 from roijax.weights.archive import Weights
 
 Result = TypeVar("Result")

@@ -15,10 +15,11 @@ import numpy as np
 
 from roijax.codec import Codec
 from roijax.coding import container, tables
+from roijax.directions import Decoding
 from roijax.entropy.priors import Parameters, Prior
 from roijax.models.flow import Flow
 from roijax.programs import Programs
-from roijax.walk import Decoding, Walk
+from roijax.walk import Walk
 
 
 class NoisyPrior(Prior):
