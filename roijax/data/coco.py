@@ -27,6 +27,7 @@ from roijax.errors import DataError, RoijaxError
 from roijax.roi import coco as annotations
 
 VERSION = "1.0.0"
+SPLITS = ("train", "val")
 PREPARE = "python -m roijax.data.coco --manual_dir=COCO --data_dir={data_dir}"
 
 
@@ -177,7 +178,7 @@ def read_excerpt(path: str | os.PathLike) -> dict[str, frozenset[str]]:
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, "strerror", None) or "this is no text"
     raise DataError(f"cannot read {path}: {reason}") from error
-  names: dict[str, set[str]] = {"train": set(), "val": set()}
+  names: dict[str, set[str]] = {split: set() for split in SPLITS}
   for number, line in enumerate(lines, 1):
     words = line.partition("#")[0].split()
     if not words:
@@ -217,7 +218,7 @@ def prepare(
     RoijaxError: the dataset cannot be written.
   """
   folder = pathlib.Path(manual_dir)
-  for split in ("train", "val"):
+  for split in SPLITS:
     for path in (
       folder / f"{split}2017",
       folder / "annotations" / f"instances_{split}2017.json",

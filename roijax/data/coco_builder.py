@@ -15,10 +15,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from roijax.data import images
+from roijax.data.coco import SPLITS
 from roijax.errors import DataError
 from roijax.roi import coco
-
-SPLITS = ("train", "val")
 
 _DESCRIPTION = """
 COCO 2017 photos, each with the union of its instance masks as a region of
